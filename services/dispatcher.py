@@ -1,0 +1,121 @@
+"""The way of committed jobs into SQS.
+
+A job's row is its own outbox: `sent_at` is null until SQS has its message. What a process commits it sends at
+once, lingering milliseconds to fill a batch. What a crash or an outage left behind, a sweep finds; it may send a
+message twice, which is harmless, because only one delivery can claim the job.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import orjson
+import structlog
+from sqlalchemy import text
+
+from services.batching import Batcher
+from services.database import Database
+from services.errors import QueueUnavailable, Unavailable
+from services.job_store import mark_sent, unsent
+from services.models import JobRecord
+from services.sqs import MOST_DELAY, Message, Queue
+
+_LINGER: Final = timedelta(milliseconds=3)
+_MOST: Final = 100
+_SWEEP_EVERY: Final = timedelta(seconds=1)
+_SWEEP_AGE: Final = timedelta(seconds=5)
+"""A job this old was not sent by the process that committed it: that takes milliseconds, or it failed."""
+_SWEEP_LOCK: Final = 0x6C6F7265  # "lore"; one sweep at a time among all processes
+
+log = structlog.get_logger(__name__)
+
+
+def message_of(job: JobRecord) -> Message:
+    """Return the message that hands a job over: its id and what routes it, not its inputs."""
+    wait = timedelta()
+    if job.run_at is not None:
+        wait = max(job.run_at - datetime.now(UTC), timedelta())
+    return Message(
+        body=orjson.dumps({"job_id": str(job.id), "type": job.type}).decode(),
+        attributes={
+            "type": job.type,
+            "world_id": job.world_id,
+            "asset_type": job.asset_type,
+            "priority": str(job.priority),
+        },
+        wait=wait,
+    )
+
+
+def job_of(body: str) -> UUID:
+    """Return the job that a message hands over.
+
+    Raises:
+        ValueError: the body is not one of ours.
+    """
+    try:
+        return UUID(orjson.loads(body)["job_id"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError("the body is not a JSON object with the job_id of a job") from error
+
+
+class Dispatcher:
+    """Sends what was committed. `run` must be kept running: it is the sweep."""
+
+    def __init__(self, database: Database, queue: Queue) -> None:
+        self._database = database
+        self._queue = queue
+        self._batcher: Batcher[JobRecord, None] = Batcher(self._send_logged, most=_MOST, linger=_LINGER)
+
+    def submit(self, jobs: Iterable[JobRecord]) -> None:
+        """Send jobs soon. Call it after the commit; it never waits and never fails."""
+        now = datetime.now(UTC)
+        for job in jobs:
+            # What is not due for longer than SQS can hold it back stays in the outbox for the sweep.
+            if job.run_at is None or job.run_at - now < MOST_DELAY:
+                self._batcher.put_nowait(job)
+
+    async def drain(self) -> None:
+        """Wait until everything submitted was given to SQS, or failed."""
+        await self._batcher.drain()
+
+    async def run(self) -> None:
+        """Sweep the outbox for ever.
+
+        Raises:
+            Unavailable: PostgreSQL or SQS does not answer.
+        """
+        while True:
+            while await self.sweep() == _MOST:
+                pass
+            await asyncio.sleep(_SWEEP_EVERY.total_seconds())
+
+    async def sweep(self) -> int:
+        """Send what was left behind, oldest first; returns how many jobs."""
+        async with self._database.transaction() as connection:
+            # Held for the transaction, so that two sweeps never send the same job.
+            if not (await connection.execute(text(f"SELECT pg_try_advisory_xact_lock({_SWEEP_LOCK})"))).scalar():
+                return 0
+            jobs = await unsent(connection, older_than=_SWEEP_AGE, horizon=MOST_DELAY, most=_MOST)
+            if jobs:
+                log.info("dispatch.swept", jobs=len(jobs))
+                await self._send(jobs)
+        return len(jobs)
+
+    async def _send_logged(self, jobs: Sequence[JobRecord]) -> Sequence[None]:
+        try:
+            await self._send(jobs)
+        except Unavailable as error:
+            log.warning("dispatch.deferred", jobs=len(jobs), error=str(error), cause=repr(error.__cause__))
+        return [None] * len(jobs)
+
+    async def _send(self, jobs: Sequence[JobRecord]) -> None:
+        sent = await self._queue.send([message_of(job) for job in jobs])
+        ids = [job.id for job, done in zip(jobs, sent, strict=True) if done]
+        if ids:
+            async with self._database.connect() as connection:
+                await mark_sent(connection, ids)
+        if len(ids) < len(jobs):
+            raise QueueUnavailable(f"SQS refused {len(jobs) - len(ids)} of {len(jobs)} messages.")

@@ -1,0 +1,123 @@
+"""Every error that lorekeeper raises on purpose.
+
+    LorekeeperError
+    ├── InvalidInput            the caller's value breaks a rule; carries the path of the field
+    ├── JobNotFound             no such job for this caller
+    ├── AssetNotFound           no such asset for this caller
+    ├── IllegalTransition       this edge does not leave the job's status
+    ├── IdempotencyConflict     the idempotency key was used with other inputs
+    ├── LeaseLost               a later claim raised the fencing token
+    ├── LeaseHeld               the lease has not run out
+    ├── NotDue                  the job's time has not come
+    ├── ConfigurationError      a setting that cannot work
+    ├── Unavailable             a service does not answer; may pass
+    │   ├── DatabaseUnavailable
+    │   ├── QueueUnavailable
+    │   ├── EventsUnavailable
+    │   └── StorageUnavailable
+    └── GenerationError         a provider could not make the asset
+        ├── PassingError        another attempt may succeed
+        └── PermanentError      no attempt will succeed
+
+`retryable` says by class whether the same call may succeed later; nobody parses messages.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class LorekeeperError(Exception):
+    """Base of every error here."""
+
+    retryable: ClassVar[bool] = False
+
+
+class InvalidInput(LorekeeperError):
+    """A value from outside that breaks a rule.
+
+    Args:
+        path: names and indexes that lead to the value, outermost first.
+        reason: what the rule is, as a sentence part that follows the path.
+    """
+
+    def __init__(self, path: Sequence[str | int], reason: str) -> None:
+        self.path = tuple(path)
+        self.reason = reason
+        super().__init__(f"{'.'.join(map(str, self.path))}: {reason}")
+
+
+class JobNotFound(LorekeeperError):
+    """There is no such job for this caller."""
+
+
+class AssetNotFound(LorekeeperError):
+    """There is no such asset for this caller."""
+
+
+class IllegalTransition(LorekeeperError):
+    """The edge does not leave the job's status."""
+
+
+class IdempotencyConflict(LorekeeperError):
+    """The idempotency key was used before in this world, with other inputs."""
+
+
+class LeaseLost(LorekeeperError):
+    """A later claim raised the fencing token: whatever the caller does for this run is void."""
+
+
+class LeaseHeld(LorekeeperError):
+    """Another run holds the job and its lease has not run out."""
+
+
+class NotDue(LorekeeperError):
+    """The job may not run yet."""
+
+
+class ConfigurationError(LorekeeperError):
+    """A setting cannot work; the message names it."""
+
+
+class Unavailable(LorekeeperError):
+    """A service does not answer or answers with an error that may pass."""
+
+    retryable = True
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL cannot be reached in time."""
+
+
+class QueueUnavailable(Unavailable):
+    """SQS cannot be reached in time, or refuses for now."""
+
+
+class EventsUnavailable(Unavailable):
+    """Redis cannot be reached in time."""
+
+
+class StorageUnavailable(Unavailable):
+    """The asset storage cannot be reached in time."""
+
+
+class GenerationError(LorekeeperError):
+    """A provider could not make the asset.
+
+    Args:
+        code: stable, upper case, stored on the job and shown to clients.
+        message: for a person; holds no secret and no address of ours.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class PassingError(GenerationError):
+    """Another attempt may succeed."""
+
+    retryable = True
+
+
+class PermanentError(GenerationError):
+    """No further attempt can succeed."""

@@ -1,0 +1,221 @@
+"""What a client may ask for: a request is validated here and becomes a new job, or names what is wrong with it."""
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from services.catalog import Catalog
+from services.errors import InvalidInput
+from services.job_store import NewJob
+from services.lifecycle import JobStatus
+from services.models import AssetType, DerivationRecord, JobRecord, new_id
+
+_ID_LENGTH: Final = 200
+_MOST_REFERENCES: Final = 1000
+_MOST_PROMPT_BYTES: Final = 64 * 1024
+_MOST_SNAPSHOT_BYTES: Final = 256 * 1024
+_MOST_DEPTH: Final = 32
+_MOST_INTEGER: Final = 2**53
+"""Beyond, JavaScript clients and PostgreSQL's jsonb would no longer agree on the value (RFC 8259, section 6)."""
+_MOST_ATTEMPTS: Final = 100
+_LONGEST_RUN_S: Final = 43_200
+_FARTHEST: Final = timedelta(days=366)
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
+"""NUL, which PostgreSQL's text cannot hold, and lone surrogates, which no encoding can."""
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Ids of what an asset derives from."""
+
+    claim_ids: Sequence[str] = ()
+    entity_ids: Sequence[str] = ()
+    source_chunk_ids: Sequence[str] = ()
+    source_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What a client asks for, not yet validated. Names and meanings are those of CreateAssetJobInput."""
+
+    world_id: str
+    asset_type: AssetType
+    provider: str
+    prompt_spec: Any
+    model_id: str | None = None
+    references: References = field(default_factory=References)
+    lore_snapshot: Any = None
+    priority: int = 5
+    run_at: datetime | None = None
+    max_attempts: int = 3
+    timeout_s: int | None = None
+    idempotency_key: str | None = None
+    reuse_identical: bool = False
+
+
+def parse_id(value: str, path: Sequence[str | int] = ("id",)) -> UUID:
+    """Return an id of ours.
+
+    Raises:
+        InvalidInput: it is not the canonical form of a UUID.
+    """
+    try:
+        parsed = UUID(value)
+    except ValueError:
+        parsed = None
+    if parsed is None or str(parsed) != value.lower():
+        raise InvalidInput(path, "is not an id: a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057 is expected")
+    return parsed
+
+
+def accept(request: JobRequest, catalog: Catalog, *, requested_by: str, path: Path = ("input",)) -> NewJob:
+    """Validate a request and return the job that it asks for.
+
+    Raises:
+        InvalidInput: the first value that breaks a rule, by its path.
+    """
+    world_id = _name(request.world_id, (*path, "worldId"))
+    provider = catalog.find(_name(request.provider, (*path, "provider")), path)
+    prompt_spec = _json(request.prompt_spec, (*path, "promptSpec"), _MOST_PROMPT_BYTES)
+    provider.check(request.asset_type, request.model_id, prompt_spec, path)
+    derivation = DerivationRecord.model_construct(
+        job_id=new_id(),
+        prompt_spec=prompt_spec,
+        lore_snapshot=_json(request.lore_snapshot, (*path, "loreSnapshot"), _MOST_SNAPSHOT_BYTES),
+        **_references(request.references, (*path, "references")),
+    )
+    job = JobRecord.model_construct(
+        id=derivation.job_id,
+        world_id=world_id,
+        asset_type=request.asset_type,
+        provider=provider.name,
+        model_id=request.model_id,
+        status=JobStatus.QUEUED,
+        seq=1,
+        max_attempts=_within(request.max_attempts, 1, _MOST_ATTEMPTS, (*path, "maxAttempts")),
+        priority=_within(request.priority, 0, 9, (*path, "priority")),
+        requested_by=requested_by,
+        idempotency_key=_optional_name(request.idempotency_key, (*path, "idempotencyKey")),
+        input_hash="",
+        timeout_s=_optional_within(request.timeout_s, 1, _LONGEST_RUN_S, (*path, "timeoutSeconds")),
+        run_at=_instant(request.run_at, (*path, "runAt")),
+    )
+    job.input_hash = _input_hash(job, derivation)
+    return NewJob(job, derivation)
+
+
+def _input_hash(job: JobRecord, derivation: DerivationRecord) -> str:
+    """SHA-256 of the canonical JSON of all that decides what is generated."""
+    inputs = {
+        "world": job.world_id,
+        "type": job.asset_type,
+        "provider": job.provider,
+        "model": job.model_id,
+        "promptSpec": derivation.prompt_spec,
+        "claims": sorted(derivation.claim_ids),
+        "entities": sorted(derivation.entity_ids),
+        "sourceChunks": sorted(derivation.source_chunk_ids),
+        "source": derivation.source_id,
+        "loreSnapshot": derivation.lore_snapshot,
+    }
+    return hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _name(value: str, path: Path) -> str:
+    if not value.strip():
+        raise InvalidInput(path, "must not be empty")
+    if len(value) > _ID_LENGTH:
+        raise InvalidInput(path, f"is longer than {_ID_LENGTH} characters")
+    if _UNPRINTABLE.search(value):
+        raise InvalidInput(path, "holds a control character or half of a surrogate pair")
+    return value
+
+
+def _optional_name(value: str | None, path: Path) -> str | None:
+    return None if value is None else _name(value, path)
+
+
+def _within(value: int, least: int, most: int, path: Path) -> int:
+    if not least <= value <= most:
+        raise InvalidInput(path, f"must be from {least} to {most}")
+    return value
+
+
+def _optional_within(value: int | None, least: int, most: int, path: Path) -> int | None:
+    return None if value is None else _within(value, least, most, path)
+
+
+def _instant(value: datetime | None, path: Path) -> datetime | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise InvalidInput(path, "needs a time zone, such as a final Z")
+    if value > datetime.now(UTC) + _FARTHEST:
+        raise InvalidInput(path, f"lies more than {_FARTHEST.days} days ahead")
+    return value.astimezone(UTC)
+
+
+def _references(references: References, path: Path) -> dict[str, Any]:
+    lists = {
+        "claim_ids": ("claimIds", references.claim_ids),
+        "entity_ids": ("entityIds", references.entity_ids),
+        "source_chunk_ids": ("sourceChunkIds", references.source_chunk_ids),
+    }
+    found: dict[str, Any] = {"source_id": _optional_name(references.source_id, (*path, "sourceId"))}
+    for column, (name, ids) in lists.items():
+        if len(ids) > _MOST_REFERENCES:
+            raise InvalidInput((*path, name), f"holds more than {_MOST_REFERENCES} ids")
+        found[column] = [_name(value, (*path, name, i)) for i, value in enumerate(ids)]
+    return found
+
+
+def _json(value: Any, path: Path, most_bytes: int) -> Any:  # noqa: ANN401 - JSON
+    """Return a JSON value with every number in its one spelling.
+
+    1, 1.0 and 1e0 are the same number (RFC 8785, section 3.2.2.3), so they become the same value.
+    """
+    canonical = _canonical(value, path, 0)
+    if len(orjson.dumps(canonical)) > most_bytes:
+        raise InvalidInput(path, f"is larger than {most_bytes // 1024} KiB")
+    return canonical
+
+
+def _canonical(value: Any, path: Path, depth: int) -> Any:  # noqa: ANN401 - one return a kind of JSON
+    if depth > _MOST_DEPTH:
+        raise InvalidInput(path[: _MOST_DEPTH // 2], f"is nested more than {_MOST_DEPTH} deep")
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return _storable(value, path)
+        case int():
+            if abs(value) > _MOST_INTEGER:
+                raise InvalidInput(path, "is an integer beyond 2^53")
+            return value
+        case float():
+            if not math.isfinite(value):
+                raise InvalidInput(path, "is not a finite number")
+            return int(value) if value.is_integer() and abs(value) <= _MOST_INTEGER else value
+        case list():
+            return [_canonical(item, (*path, i), depth + 1) for i, item in enumerate(value)]
+        case dict():
+            return {
+                _storable(name, path): _canonical(item, (*path, name), depth + 1) for name, item in value.items()
+            }
+    raise InvalidInput(path, "is not JSON")
+
+
+def _storable(text: str, path: Path) -> str:
+    if _UNSTORABLE.search(text):
+        raise InvalidInput(path, "holds a NUL or half of a surrogate pair")
+    return text

@@ -1,0 +1,419 @@
+"""Every statement that writes jobs and their transitions.
+
+Each is one statement and therefore atomic by itself, also on a connection in autocommit; all take many
+jobs at once. The `WHERE` decides whether an edge may be taken; `explain` says afterwards why one was refused.
+Leases and due times go by the database's clock alone.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, TypeVar, cast
+from uuid import UUID
+
+import orjson
+from sqlalchemy import RowMapping, bindparam, column, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import SQLModel
+
+from services.errors import IllegalTransition, JobNotFound, LeaseHeld, LeaseLost, LorekeeperError, NotDue
+from services.lifecycle import EDGES, FINAL, WAITING, Event, Guard, JobStatus
+from services.models import (
+    Asset,
+    AssetRecord,
+    DerivationRecord,
+    Job,
+    JobRecord,
+    Transition,
+    TransitionRecord,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be created, with its inputs."""
+
+    job: JobRecord
+    derivation: DerivationRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A wish to take one edge for one job.
+
+    Attributes:
+        job_id: the job.
+        event: the edge.
+        held_token: the fencing token of the caller's claim, for edges that ask for the holder.
+        lease: how long the caller may run it, for CLAIM and RECLAIM.
+        retry_in: the wait before the next attempt, for RETRY.
+        error_code: why, for RETRY, FAIL and EXPIRE.
+        error_message: the same for a person.
+        asset: what was made, for SUCCEED.
+    """
+
+    job_id: UUID
+    event: Event
+    held_token: int | None = None
+    lease: timedelta | None = None
+    retry_in: timedelta | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    asset: AssetRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """An edge that was taken: the job as it became, the log's entry, and the asset that came with it."""
+
+    job: JobRecord
+    transition: TransitionRecord
+    asset: AssetRecord | None = None
+    prompt_spec: Any = None
+    """Read only by `claim`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A run that its worker wants to keep, with the progress to store along with the heartbeat."""
+
+    job_id: UUID
+    held_token: int
+    progress: float | None = None
+    progress_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an edge was not taken.
+
+    Attributes:
+        status: where the job stands; None where there is no such job.
+        wait: how long until it is worth another try, where time is what is missing.
+        error: the same as an exception to raise.
+    """
+
+    status: JobStatus | None
+    error: LorekeeperError
+    wait: timedelta | None = field(default=None)
+
+
+_Record = TypeVar("_Record", bound=SQLModel)
+_JOB_COLUMNS: Final = tuple(JobRecord.model_fields)
+_TRANSITION_COLUMNS: Final = tuple(TransitionRecord.model_fields)
+_ASSET_COLUMNS: Final = tuple(AssetRecord.model_fields)
+
+
+def _prefixed(alias: str, table: type[SQLModel], names: Iterable[str], prefix: str) -> tuple[str, list[Any]]:
+    """Return the SQL that selects columns under prefixed names, and the typed columns of its result."""
+    columns = table.__table__.columns  # type: ignore[attr-defined]
+    sql = ", ".join(f'{alias}."{name}" AS "{prefix}{name}"' for name in names)
+    return sql, [column(f"{prefix}{name}", columns[name].type) for name in names]
+
+
+_SELECT_JOB, _JOB_RESULT = _prefixed("m", Job, _JOB_COLUMNS, "")
+_SELECT_LOG, _LOG_RESULT = _prefixed("l", Transition, _TRANSITION_COLUMNS, "t_")
+_SELECT_ASSET, _ASSET_RESULT = _prefixed("a", Asset, _ASSET_COLUMNS, "a_")
+
+_CREATE_COLUMNS: Final = (
+    "id, type, world_id, asset_type, provider, model_id, status, seq, attempt, max_attempts, fencing_token, "
+    "priority, requested_by, idempotency_key, input_hash, webhook_url, timeout_s, run_at, send_count"
+)
+
+_CREATE: Final = text(f"""
+WITH wanted AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS w(
+        id uuid, type text, world_id text, asset_type asset_type, provider text, model_id text,
+        status job_status, seq int, attempt int, max_attempts int, fencing_token bigint, priority int,
+        requested_by text, idempotency_key text, input_hash text, webhook_url text, timeout_s int,
+        run_at timestamptz, send_count int,
+        prompt_spec jsonb, lore_snapshot jsonb, claim_ids text[], entity_ids text[],
+        source_chunk_ids text[], source_id text)
+), m AS (
+    INSERT INTO jobs ({_CREATE_COLUMNS})
+    SELECT {_CREATE_COLUMNS} FROM wanted ORDER BY id
+    ON CONFLICT (world_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    RETURNING *
+), derived AS (
+    INSERT INTO derivations
+        (job_id, prompt_spec, lore_snapshot, claim_ids, entity_ids, source_chunk_ids, source_id)
+    SELECT w.id, w.prompt_spec, w.lore_snapshot, w.claim_ids, w.entity_ids, w.source_chunk_ids, w.source_id
+    FROM wanted w JOIN m USING (id)
+), l AS (
+    INSERT INTO transitions (job_id, seq, world_id, event, status, attempt, at)
+    SELECT id, seq, world_id, 'CREATE', status, attempt, created_at FROM m
+    RETURNING *
+)
+SELECT {_SELECT_JOB}, {_SELECT_LOG} FROM m JOIN l ON l.job_id = m.id ORDER BY m.id
+""").columns(*_JOB_RESULT, *_LOG_RESULT)  # noqa: S608 - the interpolated parts are the model's own column names
+
+
+def _advance_sql(*, inputs: bool) -> str:
+    """Return the statement that takes edges, with or without the job's inputs in its result."""
+    return f"""
+WITH wanted AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS w(
+        job_id uuid, event job_event, sources job_status[], target job_status, final boolean,
+        holder boolean, expired boolean, due boolean, attempts_left boolean, attempts_spent boolean,
+        held_token bigint, opens_lease boolean, lease_s float8, retry_in_s float8, gives_back boolean,
+        renews boolean, error_code text, error_message text, asset jsonb)
+), locked AS (
+    SELECT j.id, j.status AS previous_status, w.event
+    FROM jobs j JOIN wanted w ON w.job_id = j.id
+    WHERE j.status = ANY (w.sources)
+      AND (NOT w.holder OR j.fencing_token = w.held_token)
+      AND (NOT w.expired OR j.lease_expires_at < clock_timestamp())
+      AND (NOT w.due OR greatest(j.run_at, j.next_attempt_at) IS NULL
+           OR greatest(j.run_at, j.next_attempt_at) <= clock_timestamp())
+      AND (NOT w.attempts_left OR j.attempt < j.max_attempts)
+      AND (NOT w.attempts_spent OR j.attempt >= j.max_attempts)
+    ORDER BY j.id FOR UPDATE OF j
+), m AS (
+    UPDATE jobs j SET
+        status = w.target,
+        seq = j.seq + 1,
+        attempt = CASE WHEN w.opens_lease THEN j.attempt + 1 WHEN w.gives_back THEN j.attempt - 1
+                       WHEN w.renews THEN 0 ELSE j.attempt END,
+        fencing_token = j.fencing_token + w.opens_lease::int,
+        lease_expires_at = clock_timestamp() + w.lease_s * interval '1 second',
+        next_attempt_at = clock_timestamp() + w.retry_in_s * interval '1 second',
+        started_at = CASE WHEN w.opens_lease THEN clock_timestamp() WHEN NOT w.renews THEN j.started_at END,
+        finished_at = CASE WHEN w.final THEN clock_timestamp() END,
+        progress = CASE WHEN w.event = 'SUCCEED' THEN 1 WHEN w.final THEN j.progress END,
+        progress_message = CASE WHEN w.final THEN j.progress_message END,
+        error_code = w.error_code,
+        error_message = w.error_message,
+        sent_at = CASE WHEN NOT w.renews THEN j.sent_at END
+    FROM locked k JOIN wanted w ON w.job_id = k.id AND w.event = k.event
+    WHERE j.id = k.id
+    RETURNING j.*, k.previous_status, w.event, w.asset
+), a AS (
+    INSERT INTO assets (id, job_id, world_id, asset_type, format, content_type, status, size_bytes, checksum,
+                        storage_key, duration_seconds, details, created_by)
+    SELECT r.id, m.id, m.world_id, m.asset_type, r.format, r.content_type, r.status, r.size_bytes, r.checksum,
+           r.storage_key, r.duration_seconds, r.details, m.requested_by
+    FROM m, jsonb_to_record(m.asset) AS r(
+        id uuid, format text, content_type text, status asset_status, size_bytes bigint, checksum text,
+        storage_key text, duration_seconds float8, details jsonb)
+    WHERE m.event = 'SUCCEED'
+    RETURNING *
+), l AS (
+    INSERT INTO transitions
+        (job_id, seq, world_id, event, status, previous_status, attempt, error_code, error_message, at)
+    SELECT id, seq, world_id, event, status, previous_status, attempt, error_code, error_message,
+           clock_timestamp()
+    FROM m RETURNING *
+)
+SELECT {_SELECT_JOB}, {_SELECT_LOG}, {_SELECT_ASSET}{", d.prompt_spec AS d_prompt_spec" if inputs else ""}
+FROM m JOIN l ON l.job_id = m.id LEFT JOIN a ON a.job_id = m.id
+{"JOIN derivations d ON d.job_id = m.id" if inputs else ""}
+ORDER BY m.id
+"""  # noqa: S608 - the interpolated parts are the model's own column names
+
+
+_INPUTS_RESULT: Final = [column("d_prompt_spec", JSONB)]
+_ADVANCE: Final = text(_advance_sql(inputs=False)).columns(*_JOB_RESULT, *_LOG_RESULT, *_ASSET_RESULT)
+_CLAIM: Final = text(_advance_sql(inputs=True)).columns(
+    *_JOB_RESULT, *_LOG_RESULT, *_ASSET_RESULT, *_INPUTS_RESULT
+)
+
+_EXPLAIN: Final = text("""
+SELECT id, status, fencing_token,
+    greatest(extract(epoch FROM lease_expires_at - clock_timestamp()), 0)::float8 AS lease_s,
+    greatest(extract(epoch FROM greatest(run_at, next_attempt_at) - clock_timestamp()), 0)::float8 AS due_s
+FROM jobs WHERE id = ANY (:ids)
+""").bindparams(bindparam("ids", type_=ARRAY(PG_UUID)))
+
+_EXTEND: Final = text("""
+WITH wanted AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:wanted AS jsonb)) AS w(
+        job_id uuid, held_token bigint, progress float8, progress_message text)
+), locked AS (
+    SELECT j.id FROM jobs j JOIN wanted w ON w.job_id = j.id
+    WHERE j.status = 'PROCESSING' AND j.fencing_token = w.held_token
+    ORDER BY j.id FOR UPDATE OF j
+)
+UPDATE jobs j SET
+    lease_expires_at = clock_timestamp() + :lease_s * interval '1 second',
+    progress = coalesce(w.progress, j.progress),
+    progress_message = coalesce(w.progress_message, j.progress_message)
+FROM locked k JOIN wanted w ON w.job_id = k.id
+WHERE j.id = k.id
+RETURNING j.id
+""")
+
+_MARK_SENT: Final = text("""
+UPDATE jobs SET sent_at = clock_timestamp(), send_count = send_count + 1 WHERE id = ANY (:ids)
+""").bindparams(bindparam("ids", type_=ARRAY(PG_UUID)))
+
+_UNSENT: Final = text(f"""
+SELECT {_SELECT_JOB} FROM jobs m
+WHERE m.sent_at IS NULL AND m.status IN ('QUEUED', 'RETRYING')
+  AND (m.run_at IS NULL OR m.run_at < clock_timestamp() + :horizon_s * interval '1 second')
+  AND m.created_at < clock_timestamp() - :age_s * interval '1 second'
+ORDER BY m.id LIMIT :most
+""").columns(*_JOB_RESULT)  # noqa: S608 - the interpolated part is the model's own column names
+
+
+async def create(connection: AsyncConnection, wanted: Sequence[NewJob]) -> list[Moved]:
+    """Insert jobs with their derivations and first transitions, in one statement.
+
+    Returns:
+        What was created, by id. A job whose idempotency key exists in its world is left out.
+    """
+    rows = [
+        new.job.model_dump(mode="json", exclude={"created_at"})
+        | new.derivation.model_dump(mode="json", exclude={"job_id"})
+        for new in wanted
+    ]
+    result = await connection.execute(_CREATE, {"wanted": orjson.dumps(rows).decode()})
+    return [_moved(row) for row in result.mappings()]
+
+
+async def advance(
+    connection: AsyncConnection, moves: Sequence[Move], *, with_inputs: bool = False
+) -> dict[UUID, Moved]:
+    """Take edges and record their transitions, in one statement.
+
+    Several moves may name one job as long as at most one of them can apply, as CLAIM, RECLAIM and EXPIRE do.
+
+    Returns:
+        The edges that were taken, by job. What is missing was refused: ask `explain`.
+    """
+    if not moves:
+        return {}
+    rows = [_wanted(move) for move in moves]
+    statement = _CLAIM if with_inputs else _ADVANCE
+    result = await connection.execute(statement, {"wanted": orjson.dumps(rows).decode()})
+    return {moved.job.id: moved for moved in map(_moved, result.mappings())}
+
+
+async def claim(connection: AsyncConnection, job_ids: Collection[UUID], lease: timedelta) -> dict[UUID, Moved]:
+    """Open a lease on each job that may run now; end those whose last lease ran out.
+
+    Returns:
+        The jobs that moved, with their inputs. Those in PROCESSING are the caller's to run.
+    """
+    moves = [
+        move
+        for job_id in job_ids
+        for move in (
+            Move(job_id, Event.CLAIM, lease=lease),
+            Move(job_id, Event.RECLAIM, lease=lease),
+            lost(job_id),
+        )
+    ]
+    return await advance(connection, moves, with_inputs=True)
+
+
+def lost(job_id: UUID) -> Move:
+    """Return the move that ends a job whose last lease ran out."""
+    message = "The worker that ran the last attempt stopped responding."
+    return Move(job_id, Event.EXPIRE, error_code="WORKER_LOST", error_message=message)
+
+
+async def explain(connection: AsyncConnection, moves: Sequence[Move]) -> dict[UUID, Refusal]:
+    """Say why edges were refused, from where the jobs stand now."""
+    result = await connection.execute(_EXPLAIN, {"ids": [move.job_id for move in moves]})
+    found = {row["id"]: row for row in result.mappings()}
+    return {move.job_id: _refusal(move, found.get(move.job_id)) for move in moves}
+
+
+async def extend(connection: AsyncConnection, leases: Sequence[Lease], lease: timedelta) -> set[UUID]:
+    """Extend leases and store their progress; returns the jobs whose lease is still the caller's."""
+    rows = [
+        {
+            "job_id": str(held.job_id),
+            "held_token": held.held_token,
+            "progress": held.progress,
+            "progress_message": held.progress_message,
+        }
+        for held in leases
+    ]
+    result = await connection.execute(
+        _EXTEND, {"wanted": orjson.dumps(rows).decode(), "lease_s": lease.total_seconds()}
+    )
+    return set(result.scalars())
+
+
+async def mark_sent(connection: AsyncConnection, job_ids: Collection[UUID]) -> None:
+    """Take jobs out of the outbox: SQS has their messages."""
+    await connection.execute(_MARK_SENT, {"ids": list(job_ids)})
+
+
+async def unsent(
+    connection: AsyncConnection, *, older_than: timedelta, horizon: timedelta, most: int
+) -> list[JobRecord]:
+    """Read the outbox, oldest first: waiting jobs that SQS has not been given.
+
+    Args:
+        connection: the connection.
+        older_than: leave out what is so young that its own process is about to send it.
+        horizon: leave out what is not to run within this time; a queue cannot hold it back for longer.
+        most: the largest number of jobs to return.
+    """
+    result = await connection.execute(
+        _UNSENT,
+        {"age_s": older_than.total_seconds(), "horizon_s": horizon.total_seconds(), "most": most},
+    )
+    return [_record(JobRecord, row, "", _JOB_COLUMNS) for row in result.mappings()]
+
+
+def _wanted(move: Move) -> dict[str, object]:
+    edge = EDGES[move.event]
+    return {
+        "job_id": str(move.job_id),
+        "event": move.event,
+        "sources": sorted(edge.sources),
+        "target": edge.target,
+        "final": edge.target in FINAL,
+        "holder": Guard.HOLDER in edge.guards,
+        "expired": Guard.EXPIRED in edge.guards,
+        "due": Guard.DUE in edge.guards,
+        "attempts_left": Guard.ATTEMPTS_LEFT in edge.guards,
+        "attempts_spent": Guard.ATTEMPTS_SPENT in edge.guards,
+        "held_token": move.held_token,
+        "opens_lease": edge.target is JobStatus.PROCESSING,
+        "lease_s": move.lease and move.lease.total_seconds(),
+        "retry_in_s": None if move.retry_in is None else move.retry_in.total_seconds(),
+        "gives_back": move.event is Event.RELEASE,
+        "renews": move.event is Event.RENEW,
+        "error_code": move.error_code,
+        "error_message": move.error_message,
+        "asset": move.asset and move.asset.model_dump(mode="json", exclude={"job_id", "world_id", "created_at"}),
+    }
+
+
+def _moved(row: RowMapping) -> Moved:
+    asset = _record(AssetRecord, row, "a_", _ASSET_COLUMNS) if row.get("a_id") else None
+    return Moved(
+        job=_record(JobRecord, row, "", _JOB_COLUMNS),
+        transition=_record(TransitionRecord, row, "t_", _TRANSITION_COLUMNS),
+        asset=asset,
+        prompt_spec=row.get("d_prompt_spec"),
+    )
+
+
+def _record(kind: type[_Record], row: RowMapping, prefix: str, names: Iterable[str]) -> _Record:
+    # Rows come from columns that the database has checked: validating them again would only cost time.
+    return cast("_Record", kind.model_construct(**{name: row[f"{prefix}{name}"] for name in names}))
+
+
+def _refusal(move: Move, row: RowMapping | None) -> Refusal:
+    if row is None:
+        return Refusal(None, JobNotFound(f"There is no job {move.job_id}."))
+    status = JobStatus(row["status"])
+    edge = EDGES[move.event]
+    if Guard.HOLDER in edge.guards and row["fencing_token"] != move.held_token:
+        return Refusal(status, LeaseLost(f"A later claim of job {move.job_id} raised its fencing token."))
+    if status is JobStatus.PROCESSING and move.event in (Event.CLAIM, Event.RECLAIM, Event.EXPIRE):
+        return Refusal(status, LeaseHeld(f"Another run holds job {move.job_id}."), _seconds(row["lease_s"]))
+    if status in WAITING and move.event is Event.CLAIM:
+        return Refusal(status, NotDue(f"Job {move.job_id} may not run yet."), _seconds(row["due_s"]))
+    return Refusal(status, IllegalTransition(f"{move.event} does not leave {status}."))
+
+
+def _seconds(value: float | None) -> timedelta:
+    return timedelta(seconds=value or 0)

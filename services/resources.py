@@ -1,0 +1,187 @@
+"""Opening what a process needs, in order, and closing it in reverse; imports open nothing."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from aioboto3 import Session
+from aiobotocore.config import AioConfig
+from redis.asyncio import Redis
+
+from services.catalog import Catalog, build_catalog
+from services.database import Database
+from services.dispatcher import Dispatcher
+from services.errors import ConfigurationError
+from services.events import Feed, Publisher, open_redis
+from services.jobs import Jobs
+from services.local_stack import LocalStackNotRunning, Part, read_stack
+from services.settings import Settings
+from services.sqs import Queue
+from services.storage import LocalStorage, S3Storage, Storage, signing_secret
+from services.streams import Streams
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+_LONG_POLL: Final = timedelta(seconds=20)
+_LOCAL_CREDENTIAL: Final = "lorekeeper"
+"""The embedded SQS server takes any credentials, but botocore insists on having some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the services answer: as configured, or the embedded ones of the home."""
+
+    database_url: str
+    redis_url: str
+    aws_endpoint_url: str | None
+    embedded: frozenset[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a process works with."""
+
+    settings: Settings
+    endpoints: Endpoints
+    catalog: Catalog
+    database: Database
+    redis: Redis
+    queue: Queue
+    storage: Storage
+    publisher: Publisher
+    feed: Feed
+    streams: Streams
+    dispatcher: Dispatcher
+    jobs: Jobs
+
+
+def parts_to_embed(settings: Settings) -> frozenset[Part]:
+    """Return which services are not configured, so that the embedded ones serve."""
+    configured = {
+        Part.POSTGRES: settings.database_url is not None,
+        Part.REDIS: settings.redis_url is not None,
+        Part.SQS: settings.uses_aws,
+    }
+    return frozenset(part for part, is_configured in configured.items() if not is_configured)
+
+
+def find_endpoints(settings: Settings) -> Endpoints:
+    """Return where the services answer.
+
+    Raises:
+        ConfigurationError: one is neither configured nor running in the home.
+    """
+    embedded = parts_to_embed(settings)
+    urls: dict[Part, str] = {}
+    if embedded:
+        try:
+            urls = {part: endpoint.url for part, endpoint in read_stack(settings.home).items()}
+        except LocalStackNotRunning as error:
+            raise ConfigurationError(f"DATABASE_URL and the like are not set, and {error}") from error
+    missing = embedded - urls.keys()
+    if missing:
+        raise ConfigurationError(f"{', '.join(sorted(missing))}: neither configured nor running")
+    return Endpoints(
+        database_url=str(settings.database_url or urls[Part.POSTGRES]),
+        redis_url=str(settings.redis_url or urls[Part.REDIS]),
+        aws_endpoint_url=urls[Part.SQS] if Part.SQS in embedded else _optional(settings.aws_endpoint_url),
+        embedded=embedded,
+    )
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str) -> AsyncIterator[Resources]:
+    """Open every connection that the process owns; close in reverse order.
+
+    Args:
+        settings: the configuration.
+        endpoints: where the services answer.
+        name: what the process is called where it connects.
+    """
+    timeout = timedelta(seconds=settings.request_timeout_s)
+    async with AsyncExitStack() as stack:
+        database = Database(endpoints.database_url, timeout=timeout, name=name)
+        stack.push_async_callback(database.close)
+        redis = await stack.enter_async_context(open_redis(endpoints.redis_url, timeout=timeout))
+        session = _session(settings, endpoints)
+        client = await stack.enter_async_context(
+            session.client("sqs", endpoint_url=endpoints.aws_endpoint_url, config=_config(timeout))
+        )
+        queue = Queue(client, settings.sqs_queue_name, visibility=settings.lease)
+        storage = await _open_storage(stack, settings, endpoints, session)
+        catalog = build_catalog(simulator=settings.simulator_enabled)
+        publisher = Publisher(redis)
+        feed = Feed(redis)
+        dispatcher = Dispatcher(database, queue)
+        yield Resources(
+            settings=settings,
+            endpoints=endpoints,
+            catalog=catalog,
+            database=database,
+            redis=redis,
+            queue=queue,
+            storage=storage,
+            publisher=publisher,
+            feed=feed,
+            streams=Streams(database, feed),
+            dispatcher=dispatcher,
+            jobs=Jobs(database, catalog, dispatcher, publisher),
+        )
+
+
+async def _open_storage(
+    stack: AsyncExitStack, settings: Settings, endpoints: Endpoints, session: Session
+) -> Storage:
+    if settings.s3_bucket is None:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        secret = settings.signing_secret
+        return LocalStorage(
+            settings.home / "assets",
+            secret.get_secret_value().encode() if secret else signing_secret(settings.home),
+        )
+    config = _config(timedelta(seconds=settings.request_timeout_s))
+
+    async def client(endpoint: str | None) -> "S3Client":
+        opened: S3Client = await stack.enter_async_context(
+            session.client("s3", endpoint_url=endpoint, config=config)
+        )
+        return opened
+
+    inner = await client(endpoints.aws_endpoint_url)
+    outer = settings.s3_public_endpoint_url
+    return S3Storage(inner, settings.s3_bucket, inner if outer is None else await client(str(outer)))
+
+
+def _session(settings: Settings, endpoints: Endpoints) -> Session:
+    credentials: dict[str, Any] = {}
+    if settings.aws_access_key_id is not None and settings.aws_secret_access_key is not None:
+        credentials = {
+            "aws_access_key_id": settings.aws_access_key_id.get_secret_value(),
+            "aws_secret_access_key": settings.aws_secret_access_key.get_secret_value(),
+        }
+    elif Part.SQS in endpoints.embedded:
+        credentials = {
+            "aws_access_key_id": _LOCAL_CREDENTIAL,
+            "aws_secret_access_key": _LOCAL_CREDENTIAL,
+        }
+    return Session(region_name=settings.sqs_region, **credentials)
+
+
+def _config(timeout: timedelta) -> AioConfig:
+    seconds = timeout.total_seconds()
+    return AioConfig(
+        connect_timeout=seconds,
+        # A long poll answers after 20 s by itself.
+        read_timeout=seconds + _LONG_POLL.total_seconds(),
+        max_pool_connections=50,
+        retries={"mode": "standard", "max_attempts": 2},
+        s3={"addressing_style": "path"},
+        user_agent_extra="lorekeeper",
+    )
+
+
+def _optional(url: object | None) -> str | None:
+    return None if url is None else str(url)

@@ -1,0 +1,157 @@
+"""The configuration of every process, read once from the environment and `.env`, validated at the start."""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import (
+    AliasChoices,
+    AnyHttpUrl,
+    Field,
+    PostgresDsn,
+    RedisDsn,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.errors import ConfigurationError
+
+_CREDENTIAL_SOURCES: Final = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+"""Variables that lead botocore to real credentials; an instance profile has none and needs EMBEDDED=never."""
+
+
+class Settings(BaseSettings):
+    """All settings. A name without an alias here is read from `LOREKEEPER_<NAME>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LOREKEEPER_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    database_url: PostgresDsn | None = Field(default=None, validation_alias="DATABASE_URL")
+    redis_url: RedisDsn | None = Field(default=None, validation_alias="REDIS_URL")
+    aws_endpoint_url: AnyHttpUrl | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
+    aws_access_key_id: SecretStr | None = Field(default=None, validation_alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr | None = Field(default=None, validation_alias="AWS_SECRET_ACCESS_KEY")
+    sqs_queue_name: str = Field(
+        default="lorekeeper-jobs", validation_alias="SQS_QUEUE_NAME", pattern=r"^[A-Za-z0-9_-]{1,76}$"
+    )
+    sqs_region: str = Field(
+        default="us-east-1", validation_alias=AliasChoices("SQS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
+    )
+    embedded: Literal["auto", "never"] = "auto"
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    public_url: AnyHttpUrl | None = None
+    home: Path = Path(".lorekeeper")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+
+    worker_concurrency: int = Field(default=10, ge=1, le=1000)
+    lease_s: float = Field(default=30, gt=0, le=43200)
+    heartbeat_s: float = Field(default=10, gt=0)
+    retry_base_s: float = Field(default=60, ge=0)
+    retry_max_s: float = Field(default=3600, ge=0, le=43200)
+    shutdown_grace_s: float = Field(default=20, ge=0)
+    attempt_timeout_s: int = Field(default=3600, ge=1, le=43200)
+    simulator: bool | None = None
+
+    s3_bucket: str | None = None
+    s3_public_endpoint_url: AnyHttpUrl | None = None
+    signing_secret: SecretStr | None = Field(default=None, min_length=32)
+
+    auth: Literal["none"] = "none"
+    allow_unauthenticated: bool = False
+
+    startup_timeout_s: float = Field(default=30, gt=0)
+    request_timeout_s: float = Field(default=10, gt=0)
+
+    @model_validator(mode="after")
+    def survives_a_missed_heartbeat(self) -> Self:
+        """A lease outlives one lost heartbeat."""
+        if self.heartbeat_s * 2 >= self.lease_s:
+            raise ValueError("LOREKEEPER_HEARTBEAT_S must be under half of LOREKEEPER_LEASE_S")
+        return self
+
+    @model_validator(mode="after")
+    def keeps_strangers_out(self) -> Self:
+        """Without authentication only this machine may connect, unless somebody insists."""
+        if not self.allow_unauthenticated and not _is_loopback(self.host):
+            raise ValueError(
+                f"LOREKEEPER_HOST={self.host} is no loopback address and LOREKEEPER_AUTH is none: "
+                "set LOREKEEPER_ALLOW_UNAUTHENTICATED=true if anybody who can connect may use this server"
+            )
+        return self
+
+    @property
+    def uses_aws(self) -> bool:
+        """Whether SQS is configured, be it AWS itself or a server at `AWS_ENDPOINT_URL`."""
+        if self.aws_endpoint_url is not None or self.embedded == "never":
+            return True
+        named = "sqs_queue_name" in self.model_fields_set
+        return named and (self.aws_access_key_id is not None or _has_credentials(os.environ))
+
+    @property
+    def simulator_enabled(self) -> bool:
+        """Whether the provider `simulator` is offered: by default only with embedded services."""
+        if self.simulator is not None:
+            return self.simulator
+        return self.database_url is None and not self.uses_aws
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a worker's right to run a job lasts without a heartbeat."""
+        return timedelta(seconds=self.lease_s)
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        ConfigurationError: one line that names the first setting that cannot work.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise ConfigurationError(_first_problem(error)) from None
+    if settings.embedded == "never":
+        for name in ("database_url", "redis_url"):
+            if getattr(settings, name) is None:
+                raise ConfigurationError(f"{name.upper()} is required where LOREKEEPER_EMBEDDED=never")
+    return settings
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_context=False)[0]
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    name = str(problem["loc"][0])
+    if name in Settings.model_fields:
+        name = f"LOREKEEPER_{name}"
+    # The value stays out of the message: it may hold a password.
+    return f"{name.upper()}: {message}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _has_credentials(environment: Mapping[str, str]) -> bool:
+    return any(environment.get(name) for name in _CREDENTIAL_SOURCES)

@@ -1,0 +1,211 @@
+"""Where the content of assets lies: a local folder behind signed URLs, or S3 behind presigned ones."""
+
+import asyncio
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote, urlencode
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from services.errors import AssetNotFound, StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from types_aiobotocore_s3.client import S3Client
+
+ASSETS_PATH: Final = "/assets"
+"""Where the server answers the signed URLs of local storage."""
+_KEY_FILE: Final = "signing.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was put into storage.
+
+    Attributes:
+        size_bytes: length of the content.
+        checksum: hex SHA-256 of the content.
+    """
+
+    size_bytes: int
+    checksum: str
+
+
+class Storage(Protocol):
+    """Keeps content under keys. Keys are ours: relative paths of letters, digits, `-`, `.` and `/`."""
+
+    async def put(self, key: str, content: AsyncIterator[bytes], content_type: str) -> Stored:
+        """Store a stream under a key, whole or not at all.
+
+        Raises:
+            StorageUnavailable: it cannot be stored now.
+        """
+
+    async def delete(self, key: str) -> None:
+        """Remove what lies under a key, if anything does."""
+
+    async def url(self, key: str, *, filename: str, expires_in: timedelta, base_url: str) -> str:
+        """Return a URL that downloads the content without further credentials.
+
+        Args:
+            key: what to download.
+            filename: under which name a browser saves it.
+            expires_in: how long the URL works.
+            base_url: the address under which the caller reaches this server, for storage that we serve.
+        """
+
+
+class LocalStorage:
+    """A folder, served by this process under URLs signed with HMAC-SHA256.
+
+    Args:
+        folder: where the files lie.
+        secret: the key of the signatures; the same in every process.
+    """
+
+    def __init__(self, folder: Path, secret: bytes) -> None:
+        self._folder = folder
+        self._secret = secret
+
+    async def put(self, key: str, content: AsyncIterator[bytes], content_type: str) -> Stored:  # noqa: ARG002
+        """Store a stream under a key, whole or not at all."""
+        path = self._folder / key
+        try:
+            await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+            descriptor, name = await asyncio.to_thread(tempfile.mkstemp, dir=path.parent, prefix=".")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    stored = await _write(file, content)
+                await asyncio.to_thread(os.replace, name, path)
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    os.unlink(name)  # noqa: PTH108 - one call that does not wait, also while being cancelled
+                raise
+        except OSError as error:
+            raise StorageUnavailable("The asset cannot be written.") from error
+        return stored
+
+    async def delete(self, key: str) -> None:
+        """Remove what lies under a key, if anything does."""
+        await asyncio.to_thread((self._folder / key).unlink, missing_ok=True)
+
+    async def url(self, key: str, *, filename: str, expires_in: timedelta, base_url: str) -> str:
+        """Return a signed URL of this server."""
+        expires = int((datetime.now(UTC) + expires_in).timestamp())
+        signature = self._signature(key, filename, expires)
+        query = urlencode({"filename": filename, "expires": expires, "signature": signature})
+        return f"{base_url.rstrip('/')}{ASSETS_PATH}/{quote(key)}?{query}"
+
+    def verify(self, key: str, *, filename: str, expires: str, signature: str) -> Path:
+        """Return the file that a signed URL stands for.
+
+        Raises:
+            AssetNotFound: the signature is not ours, the URL has expired, or the content is gone.
+        """
+        instant = int(expires) if expires.isascii() and expires.isdigit() else 0
+        genuine = hmac.compare_digest(self._signature(key, filename, instant), signature)
+        path = self._folder / key
+        if not genuine or instant < datetime.now(UTC).timestamp() or not path.is_file():
+            raise AssetNotFound("The link is not valid, or no longer.")
+        return path
+
+    def _signature(self, key: str, filename: str, expires: int) -> str:
+        return hmac.digest(self._secret, f"{key}\n{filename}\n{expires}".encode(), "sha256").hex()
+
+
+class S3Storage:
+    """An S3 bucket.
+
+    Args:
+        client: an open client of aioboto3.
+        bucket: created where it is missing.
+        signer: the client whose endpoint browsers reach; signs URLs and never sends anything.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str, signer: "S3Client") -> None:
+        self._client = client
+        self._bucket = bucket
+        self._signer = signer
+
+    async def initialize(self) -> None:
+        """Create the bucket where it is missing.
+
+        Raises:
+            StorageUnavailable: S3 does not answer.
+        """
+        with _translated():
+            try:
+                await self._client.head_bucket(Bucket=self._bucket)
+            except ClientError as error:
+                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 404:  # noqa: PLR2004
+                    raise
+                await self._client.create_bucket(Bucket=self._bucket)
+
+    async def put(self, key: str, content: AsyncIterator[bytes], content_type: str) -> Stored:
+        """Store a stream under a key, whole or not at all."""
+        # S3 wants the length first. A file on disk, not memory, waits for it.
+        with tempfile.TemporaryFile() as file:
+            stored = await _write(file, content)
+            file.seek(0)
+            with _translated():
+                await self._client.upload_fileobj(file, self._bucket, key, ExtraArgs={"ContentType": content_type})
+        return stored
+
+    async def delete(self, key: str) -> None:
+        """Remove what lies under a key, if anything does."""
+        with _translated():
+            await self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    async def url(self, key: str, *, filename: str, expires_in: timedelta, base_url: str) -> str:  # noqa: ARG002
+        """Return a presigned URL of the bucket."""
+        parameters: dict[str, Any] = {
+            "Bucket": self._bucket,
+            "Key": key,
+            "ResponseContentDisposition": f'inline; filename="{filename}"',
+        }
+        with _translated():
+            return await self._signer.generate_presigned_url(
+                "get_object", Params=parameters, ExpiresIn=int(expires_in.total_seconds())
+            )
+
+
+def signing_secret(home: Path) -> bytes:
+    """Return the secret of this home's signed URLs, made at the first call."""
+    path = home / _KEY_FILE
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    secret = secrets.token_hex(32).encode()
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
+    return secret
+
+
+async def _write(file: IO[bytes], content: AsyncIterator[bytes]) -> Stored:
+    digest = hashlib.sha256()
+    size = 0
+    async for chunk in content:
+        digest.update(chunk)
+        size += len(chunk)
+        await asyncio.to_thread(file.write, chunk)
+    await asyncio.to_thread(file.flush)
+    return Stored(size, digest.hexdigest())
+
+
+@contextmanager
+def _translated() -> "Iterator[None]":
+    try:
+        yield
+    except (BotoCoreError, ClientError, TimeoutError, OSError) as error:
+        raise StorageUnavailable("The asset storage does not answer, or refuses for now.") from error

@@ -1,0 +1,88 @@
+"""`python -m worker`: one worker process."""
+
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import structlog
+import uvloop
+
+import worker.handlers.asset_generation
+from services.errors import ConfigurationError, LorekeeperError
+from services.events import CANCELLED_CHANNEL
+from services.logs import configure_logs
+from services.migrating import require_current, wait_for_database
+from services.resources import find_endpoints, open_resources
+from services.settings import Settings, load_settings
+from services.supervision import Supervisor
+from worker.consumer import Consumer
+from worker.leases import Leases
+from worker.providers import build_providers
+
+log = structlog.get_logger("worker")
+
+
+async def work(settings: Settings) -> None:
+    """Run jobs until SIGTERM or SIGINT, then finish or release what runs."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    endpoints = find_endpoints(settings)
+    if endpoints.embedded:
+        names = ", ".join(sorted(endpoints.embedded))
+        log.info("worker.joins", services=names, home=str(settings.home))
+    async with AsyncExitStack() as stack:
+        resources = await stack.enter_async_context(
+            open_resources(settings, endpoints, name="lorekeeper-worker")
+        )
+        await wait_for_database(resources.database, patience=timedelta(seconds=settings.startup_timeout_s))
+        await require_current(resources.database)
+        providers = build_providers(simulator=settings.simulator_enabled)
+        leases = Leases(
+            resources.database,
+            resources.queue,
+            lease=settings.lease,
+            heartbeat=timedelta(seconds=settings.heartbeat_s),
+        )
+        consumer = Consumer(resources, providers, leases)
+        # Two circles: what delivers results must outlive what takes on new work.
+        outer = await stack.enter_async_context(Supervisor())
+        outer.start("publisher", resources.publisher.run)
+        outer.start("feed", resources.feed.run)
+        outer.start("heartbeat", leases.run)
+        await stack.enter_async_context(resources.feed.listen(CANCELLED_CHANNEL, leases))
+        async with Supervisor() as inner:
+            inner.start("dispatcher", resources.dispatcher.run)
+            inner.start("consumer", consumer.run)
+            log.info("worker.ready", concurrency=settings.worker_concurrency, queue=settings.sqs_queue_name)
+            await stop.wait()
+            log.info("worker.stopping")
+        await consumer.finish(timedelta(seconds=settings.shutdown_grace_s))
+        try:
+            async with asyncio.timeout(1):
+                await resources.publisher.drain()
+        except TimeoutError:
+            log.warning("worker.unpublished")
+    log.info("worker.stopped")
+
+
+def main() -> int:
+    """Run the worker; returns the exit code."""
+    try:
+        settings = load_settings()
+        configure_logs(settings)
+        uvloop.run(work(settings))
+    except ConfigurationError as error:
+        sys.stderr.write(f"worker: {error}\n")
+        return 2
+    except LorekeeperError as error:
+        sys.stderr.write(f"worker: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
