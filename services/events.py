@@ -55,6 +55,18 @@ def open_redis(url: str, *, timeout: timedelta) -> Redis:
     return Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0))
 
 
+async def ping(redis: Redis) -> None:
+    """Return when Redis answers.
+
+    Raises:
+        EventsUnavailable: it does not.
+    """
+    try:
+        await redis.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        raise EventsUnavailable("Redis does not answer.") from error
+
+
 class Publisher:
     """Publishes updates in the order in which they were given, in pipelines.
 

@@ -68,6 +68,7 @@ class LocalHome:
     def __init__(self, path: Path) -> None:
         # Resolved, because processes are recognised by the paths on their command lines.
         self.path = path.resolve()
+        self._secrets: dict[Part, str] = {}
 
     def folder(self, name: str) -> Path:
         """A folder in the home, made where it is missing."""
@@ -83,9 +84,13 @@ class LocalHome:
 
         Raises:
             LocalStackBusy: another process holds it.
+            LocalStackError: this user cannot write there.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LocalStackError(f"{self.path} cannot be used: {error}") from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,11 +107,13 @@ class LocalHome:
 
     def secret(self, part: Part) -> str:
         """The password of a part: the one made at the first call ever."""
-        kept = self._read_json("secrets.json")
-        if part not in kept:
-            kept[part] = secrets.token_urlsafe(24)
-            self._write_json("secrets.json", kept)
-        return str(kept[part])
+        if part not in self._secrets:
+            kept = self._read_json("secrets.json")
+            if part not in kept:
+                kept[part] = secrets.token_urlsafe(24)
+                self._write_json("secrets.json", kept)
+            self._secrets[part] = str(kept[part])
+        return self._secrets[part]
 
     def port(self, part: Part) -> int:
         """The port of a part: the one it had before unless somebody else listens there."""
@@ -150,8 +157,8 @@ class LocalHome:
             content = json.loads((self.path / name).read_bytes())
         except FileNotFoundError:
             return {}
-        except ValueError as error:
-            raise LocalStackError(f"{self.path / name} is not readable: {error}") from error
+        except (ValueError, OSError) as error:
+            raise LocalStackError(f"{self.path / name} cannot be read: {error}") from error
         return content if isinstance(content, dict) else {}
 
     def _write_json(self, name: str, content: Mapping[str, object]) -> None:

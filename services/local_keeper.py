@@ -4,7 +4,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -60,20 +59,16 @@ class Keeper:
         """
         await self._clear()
         self._part.choose_port()
-        for attempt in range(_ATTEMPTS):
-            await asyncio.sleep(_delay_s(attempt))
+        for failures in range(1, _ATTEMPTS):
             try:
                 return await self._attempt()
             except LocalStackFailed as error:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                _log.info(
-                    "embedded service did not start", part=self.part, attempt=attempt + 1, error=str(error)
-                )
+                _log.info("embedded service did not start", part=self.part, failures=failures, error=str(error))
+            await asyncio.sleep(_delay_s(failures))
             await self._clear()
-            # Somebody else may have taken it in the meantime. From now on the port stays.
+            # Somebody else may have taken it in the meantime. From the first success on the port stays.
             self._part.choose_port()
-        raise AssertionError
+        return await self._attempt()
 
     def keep(self, on_restart: Callable[[], None]) -> None:
         """Start it again whenever it dies, from now until `stop`; told after each new start."""
@@ -81,12 +76,13 @@ class Keeper:
 
     async def stop(self) -> None:
         """Stop it, with a grace for writing its data."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeping
-        if self._child is not None:
-            await self._child.stop(_STOP_GRACE)
+        try:
+            if self._keeping is not None:
+                self._keeping.cancel()
+                await asyncio.gather(self._keeping, return_exceptions=True)
+        finally:
+            if self._child is not None:
+                await self._child.stop(_STOP_GRACE)
 
     async def _keep(self, on_restart: Callable[[], None]) -> None:
         failures = 0
@@ -97,7 +93,10 @@ class Keeper:
             failures = 0 if time.monotonic() - began > _LASTING_S else failures + 1
             while not await self._start_again(failures):
                 failures += 1
-            on_restart()
+            try:
+                on_restart()
+            except OSError as error:
+                _log.error("restart could not be published", part=self.part, error=str(error))
 
     async def _start_again(self, failures: int) -> bool:
         await asyncio.sleep(_delay_s(failures))

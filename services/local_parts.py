@@ -99,9 +99,7 @@ class RedisPart:
 
     async def probe(self) -> None:
         """Return if it answers PING; while it loads its data it does not."""
-        client = Redis.from_url(
-            self.url, socket_timeout=PROBE_TIMEOUT_S, socket_connect_timeout=PROBE_TIMEOUT_S
-        )
+        client = Redis.from_url(self.url, socket_timeout=PROBE_TIMEOUT_S, socket_connect_timeout=PROBE_TIMEOUT_S)
         try:
             await client.ping()
         except (RedisError, OSError) as error:

@@ -164,7 +164,7 @@ async def stop_leftovers(
     loop = asyncio.get_running_loop()
     for signum in (stop_signal, signal.SIGKILL):
         for process in left:
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.Error):  # gone, or another user's
                 process.send_signal(signum)
         deadline = loop.time() + grace.total_seconds()
         while left and loop.time() < deadline:

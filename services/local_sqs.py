@@ -23,13 +23,14 @@ from typing import Any, Final
 import orjson
 import uvicorn
 
+_log = logging.getLogger(__name__)
+
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _Answer = tuple[int, Mapping[str, str], bytes]
 _Handler = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, Any]], Awaitable[_Answer]]
 
-_FORMAT: Final = 1
 _INTERVAL_S: Final = 1.0
 # A snapshot may cost a twentieth of the time, however long the queues are.
 _SHARE: Final = 20
@@ -59,14 +60,21 @@ class QueueSnapshots:
         vars(sqs)["handle_request"] = self._noted
 
     def restore(self) -> None:
-        """Read the queues back, under the addresses of the port that is used now."""
+        """Read the queues back, under the addresses of the port that is used now.
+
+        A file that cannot be read, after a power cut for one, is put aside: jobs whose message is gone are sent
+        again, but nothing is sent by a server that does not start.
+        """
         try:
             kept = orjson.loads(self._file.read_bytes())
+            queues = kept["queues"]
         except FileNotFoundError:
             return
-        if kept["format"] != _FORMAT:
-            raise ValueError(f"{self._file} has format {kept['format']}, not {_FORMAT}")
-        for account, region, queue in kept["queues"]:
+        except (ValueError, KeyError, TypeError):
+            _log.exception("the queues cannot be read back; their file is put aside")
+            self._file.replace(self._file.with_suffix(".unreadable"))
+            return
+        for account, region, queue in queues:
             url = self._sqs._queue_url_for_account(account, queue["name"])  # noqa: SLF001 - has no public name
             queue["url"] = url
             self._sqs._queues.set_scoped(account, region, url, queue)  # noqa: SLF001 - likewise
@@ -108,7 +116,7 @@ class QueueSnapshots:
     def _write(self, pieces: list[bytes]) -> None:
         new = self._file.with_suffix(".new")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(b'{"format":%d,"queues":[' % _FORMAT)
+            file.write(b'{"queues":[')
             file.writelines(pieces)
             file.write(b"]}")
         new.replace(self._file)
@@ -146,26 +154,27 @@ class LocalSqs:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
+        await self._serve(scope, receive, send)
         # Objects are written by ministack at once, what it knows of their buckets is not.
         if scope["type"] == "http" and scope["method"] in {"PUT", "DELETE"}:
             self._s3_changed = True
-        await self._serve(scope, receive, send)
 
     async def _live(self, receive: _Receive, send: _Send) -> None:
         await receive()
-        keeping = asyncio.create_task(self._keep())
+        stopping = asyncio.Event()
+        keeping = asyncio.create_task(self._keep(stopping))
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        keeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeping
-        await self._save()
+        stopping.set()
+        await keeping
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _keep(self) -> None:
+    async def _keep(self, stopping: asyncio.Event) -> None:
         held_up = 0.0
-        while True:
-            await asyncio.sleep(max(_INTERVAL_S, _SHARE * held_up))
+        while not stopping.is_set():  # and once more when it is: the last changes
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(_INTERVAL_S, _SHARE * held_up)):
+                    await stopping.wait()
             if os.getppid() != self._parent:
                 # Where the kernel does not tell that the parent has died.
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -173,7 +182,7 @@ class LocalSqs:
                 held_up = await self._save()
             except Exception:
                 # A full disk, for one: the server goes on, and so do the attempts.
-                logging.getLogger(__name__).exception("the queues could not be written")
+                _log.exception("the queues could not be written")
 
     async def _save(self) -> float:
         if self._s3_changed:

@@ -110,14 +110,10 @@ def read_stack(home: Path) -> Mapping[Part, Endpoint]:
     folder = LocalHome(home)
     parts = _parts(folder, durable=True)
     alive = {
-        part: endpoint
-        for part, endpoint in folder.published().items()
-        if owns_pid(parts[part].owns, endpoint.pid)
+        part: endpoint for part, endpoint in folder.published().items() if owns_pid(parts[part].owns, endpoint.pid)
     }
     if not alive:
-        raise LocalStackNotRunning(
-            f"no embedded services run in {folder.path}: `python server.py` starts them"
-        )
+        raise LocalStackNotRunning(f"no embedded services run in {folder.path}: `python server.py` starts them")
     return MappingProxyType(alive)
 
 

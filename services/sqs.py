@@ -128,6 +128,10 @@ class Queue:
                     },
                 )
 
+    async def ping(self) -> None:
+        """Return when SQS answers."""
+        await self._call(lambda _url: self._client.get_queue_url(QueueName=self.name))
+
     async def send(self, messages: Sequence[Message]) -> list[bool]:
         """Send messages; returns for each whether SQS has it."""
         entries = [_send_entry(message) for message in messages]

@@ -7,7 +7,7 @@ the log. So nothing is missed, repeated or reordered, however badly Redis behave
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -83,7 +83,7 @@ class Streams:
         self._feed = feed
         self._inboxes: set[Inbox] = set()
 
-    async def job_updates(self, job_id: UUID, after: str | None = None) -> AsyncIterator[JobUpdate]:
+    async def job_updates(self, job_id: UUID, after: str | None = None) -> AsyncGenerator[JobUpdate, None]:
         """Yield a job's updates until its final transition.
 
         Without `after` the first is a SNAPSHOT; with it, the first is what follows that cursor. Each
@@ -122,7 +122,7 @@ class Streams:
                 if latest.get(inbox.job_id, 0) > inbox.seen:
                     inbox.poke()
 
-    async def _merged(self, inbox: Inbox, position: int | None) -> AsyncIterator[JobUpdate]:
+    async def _merged(self, inbox: Inbox, position: int | None) -> AsyncGenerator[JobUpdate, None]:
         if position is None:
             page = await self._read(inbox.job_id, after=0, limit=1)
             yield _present(UpdateKind.SNAPSHOT, page, inbox)
@@ -142,7 +142,7 @@ class Streams:
                 # Progress of a run whose beginning the reader has not seen would come out of order.
                 yield live
 
-    async def _replayed(self, inbox: Inbox) -> AsyncIterator[JobUpdate]:
+    async def _replayed(self, inbox: Inbox) -> AsyncGenerator[JobUpdate, None]:
         """Yield what the log holds behind the inbox's position."""
         while True:
             page = await self._read(inbox.job_id, after=inbox.seen, limit=_LOG_PAGE)

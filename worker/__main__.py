@@ -9,7 +9,6 @@ from datetime import timedelta
 import structlog
 import uvloop
 
-import worker.handlers.asset_generation
 from services.errors import ConfigurationError, LorekeeperError
 from services.events import CANCELLED_CHANNEL
 from services.logs import configure_logs
@@ -18,6 +17,8 @@ from services.resources import find_endpoints, open_resources
 from services.settings import Settings, load_settings
 from services.supervision import Supervisor
 from worker.consumer import Consumer
+from worker.handlers import register_handler
+from worker.handlers.asset_generation import JOB_TYPE, generate_asset
 from worker.leases import Leases
 from worker.providers import build_providers
 
@@ -35,11 +36,10 @@ async def work(settings: Settings) -> None:
         names = ", ".join(sorted(endpoints.embedded))
         log.info("worker.joins", services=names, home=str(settings.home))
     async with AsyncExitStack() as stack:
-        resources = await stack.enter_async_context(
-            open_resources(settings, endpoints, name="lorekeeper-worker")
-        )
+        resources = await stack.enter_async_context(open_resources(settings, endpoints, name="lorekeeper-worker"))
         await wait_for_database(resources.database, patience=timedelta(seconds=settings.startup_timeout_s))
         await require_current(resources.database)
+        register_handler(JOB_TYPE, generate_asset)
         providers = build_providers(simulator=settings.simulator_enabled)
         leases = Leases(
             resources.database,

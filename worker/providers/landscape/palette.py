@@ -3,6 +3,8 @@
 Colours are written as sRGB and kept as linear light, because only linear light adds up.
 """
 
+# ruff: noqa: PLR2004 - constants of published formulas
+
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -73,7 +75,7 @@ _SKIES: Final[Mapping[str, tuple[tuple[str, float], ...]]] = MappingProxyType(
             ("ffa768", 1.0),
             ("ffb98a", 2.5),
             ("8c9cc8", 0.62),
-            ("c9b6c4", 0.85),
+            ("bdb8d2", 0.85),
         ),
         "noon": (
             ("1c5cab", 0.95),
@@ -104,6 +106,15 @@ _SKIES: Final[Mapping[str, tuple[tuple[str, float], ...]]] = MappingProxyType(
         ),
     }
 )
+# Other skies of the same hour, by their middle; one is drawn by lot.
+_MIDDLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "dawn": ("a3b4cf", "b9a6c6", "98bccb"),
+        "noon": ("5d9bdc", "6aa6d8", "5590d6"),
+        "dusk": ("a0507c", "6f6a9e", "a85f62"),
+        "night": ("0f2047", "14204c", "0e2a48"),
+    }
+)
 _EXPOSURE: Final = MappingProxyType({"dawn": 1.0, "noon": 1.0, "dusk": 1.0, "night": 1.15})
 _KEY: Final = MappingProxyType({"dawn": 0.225, "noon": 0.25, "dusk": 0.19, "night": 0.055})
 
@@ -123,6 +134,7 @@ def choose_light(scene: Scene, dice: Dice) -> Light:
     unit = raw / np.linalg.norm(raw)
     colours = [linear(code, strength) for code, strength in _SKIES[scene.time]]
     zenith, middle, horizon, glow, sun, ambient, haze = colours
+    middle = linear(str(rng.choice(_MIDDLES[scene.time])))
     light = Light(
         zenith=zenith,
         middle=middle,
@@ -144,7 +156,7 @@ def choose_light(scene: Scene, dice: Dice) -> Light:
 
 
 def _in_weather(light: Light, scene: Scene) -> Light:
-    if scene.has("clear"):
+    if scene.has("clear", "comet"):
         light = replace(light, cover=0.12)
     if scene.has("clouds"):
         light = replace(light, cover=0.68)

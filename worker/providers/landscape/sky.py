@@ -1,16 +1,18 @@
 """Owns the sky: its gradient, sun and moons, stars, aurora, clouds and a volcano's smoke."""
 
+# ruff: noqa: PLR2004 - a painter's proportions
+
 from typing import Final
 
 import numpy as np
 
-from worker.providers.landscape.noise import Dice, Field, curve, sample, smoothstep, spectral
+from worker.providers.landscape.noise import Field, curve, sample, smoothstep, spectral
 from worker.providers.landscape.palette import Light, linear
 from worker.providers.landscape.perspective import View
-from worker.providers.landscape.terrain import Terrain
-from worker.providers.landscape.vocabulary import Scene
+from worker.providers.landscape.setting import Setting
 
-_MOON_SPOTS: Final = 0.16
+# How much darker the seas of a moon are.
+_MOON_SPOTS: Final = 0.3
 
 
 def haze_of(view: View, light: Light, sky: Field) -> Field:
@@ -22,21 +24,20 @@ def haze_of(view: View, light: Light, sky: Field) -> Field:
     low = np.float32(np.exp(-max(light.sun_rise, 0) * 6))
     haze = light.haze + near[:, None] * light.glow * (np.float32(0.42) * low)
     row = min(sky.shape[0], round(view.horizon)) - 2
-    return np.asarray(haze * np.float32(0.4) + sky[row] * np.float32(0.6), dtype=np.float32)
+    return np.asarray(haze * np.float32(0.5) + sky[row] * np.float32(0.5), dtype=np.float32)
 
 
 class Sky:
     """Paints the upper part of a picture, down to `rows`, row by column by linear RGB.
 
     Args:
-        scene: what to show.
-        view: the frame.
-        light: the light.
-        dice: the picture's random streams.
+        setting: what to show.
         rows: how many rows from the top the sky may be seen in, reflections included.
     """
 
-    def __init__(self, scene: Scene, view: View, light: Light, dice: Dice, rows: int) -> None:  # noqa: PLR0913
+    def __init__(self, setting: Setting, rows: int) -> None:
+        scene, view, light, dice = setting.scene, setting.view, setting.light, setting.dice
+        self._terrain = setting.terrain
         self._scene = scene
         self._view = view
         self._light = light
@@ -134,7 +135,7 @@ class Sky:
         wide = np.float32(0.003) + np.maximum(along, 0) * np.float32(0.06)
         tail = np.exp(-((across / wide) ** 2)) * np.exp(-np.maximum(along, 0) * 5) * (along > 0)
         head = np.exp(-((along**2 + across**2) / np.float32(0.00004)))
-        self.colour += (tail * np.float32(0.6) + head * 3)[..., None] * linear("cfe4ff")
+        self.colour += (tail * np.float32(0.9) + head * 3)[..., None] * linear("cfe4ff")
 
     def _aurora(self) -> None:
         rng = self._dice.stream("aurora")
@@ -178,10 +179,10 @@ class Sky:
         away = np.sqrt(self._off**2 + (self._rise - np.float32(light.sun_rise)) ** 2)
         halo = np.exp(away * np.float32(-14)) * np.float32(0.5) + np.exp(away * np.float32(-5)) * np.float32(0.16)
         self.colour += halo[..., None] * light.sun
-        self._moon(light.sun_x, light.sun_rise, 0.042, 1.0)
+        self._moon(light.sun_x, light.sun_rise, 0.042, 0.36)
         if scene.has("two_moons"):
             second = light.sun_x + (0.17 if light.sun_x < 0.5 else -0.17)
-            self._moon(second, light.sun_rise + 0.1, 0.02, 0.9)
+            self._moon(second, light.sun_rise + 0.1, 0.02, 0.34)
 
     def _moon(self, centre: float, rise: float, radius: float, power: float) -> None:
         """Draw a moon over whatever is behind it; it never shows more of the sky than its lit part."""
@@ -251,12 +252,12 @@ class Sky:
         cloud += (self.colour - cloud) * distance
         self.colour += (cloud - self.colour) * cover[..., None]
 
-    def raise_smoke(self, terrain: Terrain) -> None:
+    def raise_smoke(self) -> None:
         """Blow a plume of ash from the crater, lit from below by the lava."""
-        if terrain.summit is None:
+        summit = self._terrain.summit
+        if summit is None:
             return
         view = self._view
-        summit = terrain.summit
         x0 = np.float32(view.column(summit.x, summit.z))
         y0 = view.row(summit.height - 1.2, summit.z)
         tall = np.float32(view.height)
@@ -291,7 +292,7 @@ class Sky:
             0,
             1,
         )
-        smoke = light_mix(self._light, relief)
+        smoke = _smoke(self._light, relief)
         heat = np.exp(-rise * 9) * np.clip(np.float32(0.75) + curl * np.float32(0.3), 0, 2)
         smoke += heat[..., None] * np.array([1.7, 0.38, 0.07], dtype=np.float32)
         self.colour += (smoke - self.colour) * cover[..., None]
@@ -299,7 +300,7 @@ class Sky:
         self.colour += fire[..., None] * np.array([1.0, 0.2, 0.04], dtype=np.float32)
 
 
-def light_mix(light: Light, relief: Field) -> Field:
+def _smoke(light: Light, relief: Field) -> Field:
     """Return the colour of smoke between its shaded (0) and its lit (1) side."""
     shade = light.ambient * np.float32(0.16)
     bright = light.ambient * np.float32(0.42) + light.sun * np.float32(0.09)

@@ -1,10 +1,14 @@
 """Owns floating islands: rocks that hang in the sky with woods on top and water falling off."""
 
+# ruff: noqa: PLR2004 - a painter's proportions
+
+from dataclasses import dataclass
+
 import numpy as np
 
-from worker.providers.landscape.noise import Dice, Field, curve, sample, smoothstep, spectral
-from worker.providers.landscape.palette import Light, linear
-from worker.providers.landscape.vocabulary import Scene
+from worker.providers.landscape.noise import Field, curve, sample, smoothstep, spectral
+from worker.providers.landscape.palette import linear
+from worker.providers.landscape.setting import Setting
 
 # Centre across (from the sun's far side), centre down, half width; far ones first.
 _PLACES = (
@@ -16,52 +20,54 @@ _PLACES = (
 )
 
 
-def hang_islands(target: Field, haze: Field, scene: Scene, light: Light, dice: Dice, height: int) -> None:  # noqa: PLR0913
-    """Paint the islands over `target`, the upper rows of a picture of `height` rows, in place."""
-    if not scene.has("floating"):
+@dataclass(frozen=True)
+class _Place:
+    """Where an island hangs, in parts of the picture, and how far off it is (0 to 1)."""
+
+    centre: float
+    down: float
+    half: float
+    far: float
+    rng: np.random.Generator
+
+
+def hang_islands(target: Field, haze: Field, setting: Setting) -> None:
+    """Paint the islands over `target`, the upper rows of the picture, in place."""
+    if not setting.scene.has("floating"):
         return
-    rng = dice.stream("skylands")
-    tile = spectral(dice.stream("skyrock"), 256, 1.25)
+    rng = setting.dice.stream("skylands")
+    tile = spectral(setting.dice.stream("skyrock"), 256, 1.25)
     for number, (across, down, half) in enumerate(_PLACES):
         x = across + float(rng.uniform(-0.03, 0.03))
-        x = x if light.sun_x > 0.5 else 1 - x
+        x = x if setting.light.sun_x > 0.5 else 1 - x
         y = down + float(rng.uniform(-0.03, 0.04))
-        _island(target, haze, scene, light, rng, tile, (x, y, half, 1 - number / len(_PLACES)), height)
+        # Each island has lots of its own, and the nearer ones come last.
+        lots = setting.dice.stream(f"skyland {number}")
+        _island(target, haze, setting, tile, _Place(x, y, half, 1 - number / len(_PLACES), lots))
 
 
-def _island(
-    target: Field,
-    haze: Field,
-    scene: Scene,
-    light: Light,
-    rng: np.random.Generator,
-    tile: Field,
-    place: tuple[float, float, float, float],
-    height: int,
-) -> None:  # noqa: PLR0913
-    centre, down, half, far = place
+def _island(target: Field, haze: Field, setting: Setting, tile: Field, place: _Place) -> None:
+    scene, light, height = setting.scene, setting.light, setting.view.height
+    centre, down, half, far, rng = place.centre, place.down, place.half, place.far, place.rng
     rows, width = target.shape[:2]
     size = half * width
     x0, x1 = int(max(centre * width - size, 0)), int(min(centre * width + size, width))
     y0, y1 = int(max(down * height - size, 0)), int(min(down * height + size * 1.5, rows))
     seed = np.float32(rng.random())
-    knots = [np.random.Generator(np.random.PCG64(int(rng.integers(1 << 32)))) for _ in range(4)]
     if x0 >= x1 or y0 >= y1:
         return
     # Within the island: u from -1 to 1 across, v downwards from the level of its meadow.
     u = ((np.arange(x0, x1, dtype=np.float32) - np.float32(centre * width)) / np.float32(size))[None, :]
     v = ((np.arange(y0, y1, dtype=np.float32) - np.float32(down * height)) / np.float32(size))[:, None]
     body = np.clip(1 - np.abs(u) ** np.float32(2.2), 0, 1)
-    along = (u + 1) / 2
+    along = np.asarray((u + 1) * np.float32(0.5), dtype=np.float32)
     hang = body ** np.float32(0.8) * (
-        np.float32(0.55)
-        + curve(knots[0], 5, along) * np.float32(0.22)
-        + curve(knots[1], 13, along) * np.float32(0.16)
+        np.float32(0.55) + curve(rng, 5, along) * np.float32(0.22) + curve(rng, 13, along) * np.float32(0.16)
     )
-    hang += body * np.maximum(curve(knots[2], 27, along), 0) * np.float32(0.22) + body * np.float32(0.16)
-    mound = body ** np.float32(0.6) * (
-        np.float32(0.07) + curve(knots[3], 4, along) * np.float32(0.05)
-    ) + np.float32(0.0)
+    hang += body * np.maximum(curve(rng, 27, along), 0) * np.float32(0.22) + body * np.float32(0.16)
+    mound = body ** np.float32(0.6) * (np.float32(0.07) + curve(rng, 4, along) * np.float32(0.05)) + np.float32(
+        0.0
+    )
     cell = along * np.float32(34)
     tip = np.abs(cell - np.floor(cell) - np.float32(0.5)) * 2
     own = sample(tile, np.floor(cell) * np.float32(0.113) + seed, np.zeros_like(cell))

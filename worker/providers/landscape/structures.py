@@ -1,5 +1,7 @@
 """Owns what people built: castles, towers, ruins, villages and cities standing in the landscape."""
 
+# ruff: noqa: PLR2004 - a builder's proportions
+
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,11 +9,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from worker.providers.landscape.ground import Ground
-from worker.providers.landscape.noise import Dice, Field
-from worker.providers.landscape.palette import LUMA, Light, linear
-from worker.providers.landscape.perspective import View
-from worker.providers.landscape.terrain import Site, Terrain
-from worker.providers.landscape.vocabulary import Scene
+from worker.providers.landscape.noise import Field
+from worker.providers.landscape.palette import LUMA, linear
+from worker.providers.landscape.setting import Setting
 
 # Drawn this many times too large and reduced, for smooth edges.
 _FINE: Final = 3
@@ -89,20 +89,12 @@ class _Sheet:
             layer.polygon(place, fill=0)
 
 
-def build(
-    picture: Field,
-    haze: Field,
-    ground: Ground,
-    scene: Scene,
-    view: View,
-    terrain: Terrain,
-    light: Light,
-    dice: Dice,
-) -> None:  # noqa: PLR0913
+def build(picture: Field, haze: Field, ground: Ground, setting: Setting) -> None:
     """Put the scene's structures into `picture` and raise the skyline in `ground` where they stand out."""
-    rng = dice.stream("structures")
+    scene, view, light = setting.scene, setting.view, setting.light
+    rng = setting.dice.stream("structures")
     dim = scene.time != "noon" or scene.has("storm", "snowfall")
-    site = terrain.site
+    site = setting.terrain.site
     # A building is drawn to the width of its site; the sheet's scale is pixels of the sheet per world unit.
     sheet = _Sheet(view.focal / site.z * _FINE, float(np.sign(light.direction[0])), rng, dim)
     if scene.has("city"):
@@ -115,7 +107,7 @@ def build(
         _ruins(sheet)
     elif scene.has("tower"):
         _tower(sheet)
-    _place(picture, sheet, haze, ground, scene, view, site, light)
+    _place(picture, sheet, haze, ground, setting)
 
 
 def _castle(sheet: _Sheet, *, ruined: bool) -> None:
@@ -231,16 +223,8 @@ def _village(sheet: _Sheet) -> None:
     sheet.cone(0.3, 0.55, 0.26, 0.55)
 
 
-def _place(
-    picture: Field,
-    sheet: _Sheet,
-    haze: Field,
-    ground: Ground,
-    scene: Scene,
-    view: View,
-    site: Site,
-    light: Light,
-) -> None:  # noqa: PLR0913
+def _place(picture: Field, sheet: _Sheet, haze: Field, ground: Ground, setting: Setting) -> None:
+    scene, view, light, site = setting.scene, setting.view, setting.light, setting.terrain.site
     small = [layer.reduce(_FINE) for layer in sheet.layers]
     left = round(view.column(site.x, site.z) - _LEFT * view.focal / site.z)
     top = round(float(view.row(site.height, site.z)) - _UP * view.focal / site.z)
@@ -274,6 +258,14 @@ def _place(
     colour += (lamp / whole)[..., None] * linear("ffb24d") * power
     part = picture[y0:y1, x0:x1]
     part += (colour - part) * mask[..., None]
+    if sheet.lamps_lit and scene.has("city", "village"):
+        # The lamps of a town light its streets and the air over them.
+        rows = (np.arange(view.height, dtype=np.float32)[:, None] - np.float32(y1)) / np.float32(view.height)
+        columns = (np.arange(view.width, dtype=np.float32)[None, :] - np.float32((x0 + x1) / 2)) / np.float32(
+            x1 - x0
+        )
+        pool = np.exp(-((columns * np.float32(2.6)) ** 2) - ((rows + np.float32(0.06)) * 9) ** 2)
+        picture += pool[..., None] * linear("ff9c40") * (power * np.float32(0.045))
     solid = mask > 0.5
     tops = np.where(solid.any(axis=0), y0 + solid.argmax(axis=0), view.height)
     ground.hits.crest[x0:x1] = np.minimum(ground.hits.crest[x0:x1], tops)

@@ -4,6 +4,8 @@ The map covers 64 by 64 world units: X runs from -32 (left) to 32, Z from 0 (the
 at height 0.
 """
 
+# ruff: noqa: PLR2004 - a painter's proportions
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -171,7 +173,9 @@ def _dunes(plan: _Plan) -> Field:
     small = crests(plan.z * np.float32(0.23) - plan.x * np.float32(angle * 0.9) + np.float32(0.4), 0.9)
     far = np.float32(0.7) + smoothstep(4, 24, plan.z) * np.float32(1.9)
     height = great * far * (np.float32(1.1) + plan.swell * np.float32(0.5)) + small * np.float32(0.32) * far
-    return np.asarray(height - np.float32(0.15), dtype=np.float32)
+    # Wind rounds a crest; without this the map's cells would show as teeth along it.
+    soft = Image.fromarray(height.astype(np.float32)).reduce(2)
+    return _enlarged(np.asarray(soft, dtype=np.float32), height.shape[0]) - np.float32(0.15)
 
 
 def _islands(plan: _Plan) -> Field:
@@ -183,7 +187,11 @@ def _islands(plan: _Plan) -> Field:
         rise = float(plan.rng.uniform(0.8, 2.4)) * (0.4 + z / 24) if index else 1.5
         away = ((plan.x - np.float32(x)) / np.float32(radius * 1.5)) ** 2
         away = away + ((plan.z - np.float32(z)) / np.float32(radius)) ** 2
-        height += np.exp(-away * np.float32(0.9)) * np.float32(rise + 1.0)
+        height += (
+            np.exp(-away * np.float32(0.9))
+            * np.float32(rise + 1.0)
+            * (np.float32(0.62) + plan.ridges * np.float32(0.75))
+        )
     land = smoothstep(-0.4, 1.2, height)
     height += (plan.ridges - np.float32(0.35)) * (land * np.float32(3.0) + np.float32(0.12))
     return np.asarray(height, dtype=np.float32)
@@ -225,13 +233,13 @@ def _volcano(plan: _Plan) -> Field:
         (plan.ridges - np.float32(0.4))
         * np.float32(1.7)
         * smoothstep(0.6, 6, away)
-        * smoothstep(26, 9, -away + 26)
+        * (1 - smoothstep(9, 26, away))
     )
     cone = np.minimum(
         cone + gullies, np.float32(summit.height) + (plan.ridges - np.float32(0.4)) * np.float32(0.7)
     )
     cone -= (1 - smoothstep(0.2, 1.5, away)) * np.float32(1.6)
-    return np.maximum(base, cone)
+    return np.asarray(np.maximum(base, cone), dtype=np.float32)
 
 
 def _summit(plan: _Plan) -> Site:
@@ -295,7 +303,8 @@ def _with_water(plan: _Plan, height: Field) -> Field:
         height = np.maximum(height, np.float32(0.06)) + np.float32(0.05)
         return np.asarray(height * (1 - bed) - bed * np.float32(0.5), dtype=np.float32)
     if water == "none":
-        return np.maximum(height, np.float32(0.02) + plan.ridges * np.float32(0.1))
+        floor = np.float32(0.02) + plan.ridges * np.float32(0.1)
+        return np.asarray(np.maximum(height, floor), dtype=np.float32)
     return height
 
 

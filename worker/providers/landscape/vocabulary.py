@@ -1,10 +1,15 @@
 """Owns what words mean: the table from the words of a description to what the picture shows."""
 
+# ruff: noqa: PLR2004 - chances read best where they are drawn
+
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from worker.providers.landscape.noise import Dice
 
@@ -14,12 +19,12 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "time_of_day": {
             "dawn": "dawn daybreak sunrise morning",
             "noon": "noon midday day daylight afternoon sunny summer",
-            "dusk": "dusk sunset evening twilight sundown autumn",
+            "dusk": "dusk sunset evening twilight sundown",
             "night": "night midnight moonlit moonlight nocturnal starry starlit moon star",
         },
         "terrain": {
             "floating": "floating_island sky_island floating_isle floating_rock floating skyland",
-            "volcano": "volcano volcanic caldera lava magma eruption",
+            "volcano": "volcano volcanic caldera eruption",
             "canyon": "canyon gorge ravine mesa badlands chasm",
             "dunes": "dune desert sand sahara oasis",
             "islands": "island isle archipelago atoll tropical lagoon reef",
@@ -56,7 +61,11 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "city": "city metropolis capital town skyline kingdom",
             "village": "village hamlet cottage settlement house",
         },
-        "ground": {"snow": "snow snowy winter frost snowcapped snowbound snowstorm blizzard wintry"},
+        "ground": {
+            "snow": "snow snowy winter frost snowcapped snowbound snowstorm blizzard wintry",
+            "autumn": "autumn autumnal harvest october",
+            "lava": "lava magma molten",
+        },
         "sky": {
             "aurora": "aurora northern_light borealis",
             "nebula": "nebula galaxy cosmic milky_way starry celestial astral",
@@ -65,7 +74,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "comet": "comet meteor falling_star",
         },
         "mood": {
-            "enchanted": "enchanted magic magical fairy mystical arcane dream dreamlike elven crystal",
+            "enchanted": "enchanted magic magical fairy mystical arcane dream dreamlike crystal",
             "cursed": "cursed haunted evil undead necromancer poisoned toxic doom",
             "blood": "blood bloody crimson scarlet red hell infernal",
             "golden": "golden gold amber honey",
@@ -85,6 +94,8 @@ _BY_WORD: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
         for word in {w for features in WORDS.values() for words in features.values() for w in words.split()}
     }
 )
+Lots = NDArray[np.float64]
+
 _NEGATIONS: Final = frozenset({"no", "without", "not", "never"})
 _WATER_TERRAINS: Final = frozenset({"mountains", "hills", "ice"})
 
@@ -132,28 +143,34 @@ def read_scene(description: str, dice: Dice) -> Scene:
     water = _water(terrain, found, lots[1])
     time = _time(found, lots[2])
 
-    # Unasked-for company: what makes an empty scene inhabited by weather and plants.
-    if not found.get("vegetation") and terrain in {"mountains", "hills"} and lots[3] < 0.75:
-        features.add("conifers" if terrain == "mountains" or lots[4] < 0.5 else "broadleaf")
-    if "snow" in features and "broadleaf" in features and not found.get("vegetation"):
-        features ^= {"broadleaf", "conifers"}
-    if "forest" in features and not features & {"jungle", "broadleaf"}:
-        features.add("conifers")
-    if terrain == "islands" and not found.get("vegetation"):
-        features.add("jungle")
-    if terrain in {"plain", "hills"} and not features & {"snow", "cursed"}:
-        features.add("meadow")
-    if terrain == "volcano":
-        features.add("lava")
-    if terrain == "ice":
-        features.add("snow")
-    if "floating" in features and "clouds" in features:
-        features.add("mist")
-    if terrain == "swamp" or (time == "dawn" and water == "lake" and not found.get("weather")):
-        features.add("mist")
-    if time == "night" and not features & {"storm", "rain", "snowfall", "mist"} and lots[5] < 0.35:
-        features.add("nebula")
+    features |= _company(features, found, (terrain, water, time), lots)
     return Scene(time, terrain, water, frozenset(features), found)
+
+
+def _company(
+    asked: set[str], found: Mapping[str, tuple[str, ...]], place: tuple[str, str, str], lots: Lots
+) -> set[str]:
+    """Return the unasked-for plants and weather that keep a scene from being empty."""
+    terrain, water, time = place
+    more: set[str] = set()
+    wooded = bool(found.get("vegetation"))
+    if not wooded and terrain in {"mountains", "hills"} and lots[3] < 0.75:
+        more.add("conifers" if terrain == "mountains" or "snow" in asked or lots[4] < 0.5 else "broadleaf")
+    if not wooded and terrain == "plain" and lots[3] < 0.75:
+        more.add("broadleaf")
+    if "forest" in asked and not asked & {"jungle", "broadleaf"}:
+        more.add("conifers")
+    if terrain == "islands" and not wooded:
+        more.add("jungle")
+    if terrain in {"plain", "hills"} and not asked & {"snow", "cursed"}:
+        more.add("meadow")
+    more |= {"volcano": {"lava"}, "ice": {"snow"}, "swamp": {"mist"}}.get(terrain, set())
+    misty_dawn = time == "dawn" and water == "lake" and not found.get("weather") and lots[6] < 0.6
+    if misty_dawn or asked >= {"floating", "clouds"}:
+        more.add("mist")
+    if time == "night" and not asked & {"storm", "rain", "snowfall", "mist"} and lots[5] < 0.35:
+        more.add("nebula")
+    return more
 
 
 def _recognise(text: str) -> Mapping[str, tuple[str, ...]]:
@@ -187,15 +204,14 @@ def _main_terrain(terrains: list[str], found: Mapping[str, tuple[str, ...]], lot
     for terrain in ("volcano", "canyon", "dunes", "islands", "swamp", "ice", "mountains", "hills", "plain"):
         if terrain in terrains:
             return terrain
-    if "sea" in found.get("water", ()):
-        return "islands" if lot < 0.5 else "mountains"
-    if "floating" in found.get("terrain", ()):
-        return "hills"
-    if found.get("structures"):
-        return "hills" if lot < 0.6 else "mountains"
-    if "meadow" in found.get("vegetation", ()):
-        return "hills"
-    return "mountains" if lot < 0.7 else "hills"
+    hints: tuple[tuple[bool, str], ...] = (
+        ("lava" in found.get("ground", ()), "volcano"),
+        ("sea" in found.get("water", ()), "islands" if lot < 0.5 else "mountains"),
+        ("floating" in found.get("terrain", ()), "hills"),
+        (bool(found.get("structures")), "hills" if lot < 0.6 else "mountains"),
+        ("meadow" in found.get("vegetation", ()), "hills"),
+    )
+    return next((terrain for hinted, terrain in hints if hinted), "mountains" if lot < 0.7 else "hills")
 
 
 def _water(terrain: str, found: Mapping[str, tuple[str, ...]], lot: float) -> str:
@@ -216,6 +232,6 @@ def _time(found: Mapping[str, tuple[str, ...]], lot: float) -> str:
     if asked:
         # "Sunset with two moons": a moon alone means night, beside another time it is company.
         return next((time for time in asked if time != "night"), "night")
-    if {"aurora", "nebula", "moon", "two_moons"} & set(found.get("sky", ())):
+    if {"aurora", "nebula", "moon", "two_moons", "comet"} & set(found.get("sky", ())):
         return "night"
     return "dawn" if lot < 0.33 else "dusk" if lot < 0.66 else "noon" if lot < 0.86 else "night"

@@ -1,18 +1,33 @@
 """Owns the water's surface: reflections, depth, the sun's glitter."""
 
+# ruff: noqa: PLR2004 - a painter's proportions
+
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.providers.landscape.ground import Ground
-from worker.providers.landscape.noise import Dice, Field, sample, smoothstep, spectral
+from worker.providers.landscape.noise import Field, sample, smoothstep, spectral
 from worker.providers.landscape.palette import Light, linear
 from worker.providers.landscape.perspective import View
+from worker.providers.landscape.setting import Setting
 from worker.providers.landscape.vocabulary import Scene
 
 
-def fill_water(
-    picture: Field, sky: Field, ground: Ground, scene: Scene, view: View, light: Light, dice: Dice
-) -> None:  # noqa: PLR0913
+@dataclass(frozen=True)
+class _Wet:
+    """The pixels that show water: their rows and columns, the shore's row over them, the waves' pull."""
+
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    shore: Field
+    stretch: Field
+
+
+def fill_water(picture: Field, sky: Field, ground: Ground, setting: Setting) -> None:
     """Paint the water into `picture`, which already holds land and sky; `sky` is the sky alone."""
+    scene, view, light, dice = setting.scene, setting.view, setting.light, setting.dice
     wet = np.flatnonzero(ground.depth > 0)
     if wet.size == 0:
         return
@@ -38,7 +53,8 @@ def fill_water(
         * np.float32(view.height * 0.0052)
         * (1 + np.float32(2.2) * flat_depth.astype(np.float32) / np.float32(view.height * 0.4))
     )
-    mirror = _mirror(picture, sky, row, column, shore.ravel()[pixels], stretch, ground, view)
+    at = _Wet(row, column, shore.ravel()[pixels], stretch)
+    mirror = _mirror(picture, sky, at, ground, view)
 
     # Schlick's approximation of Fresnel reflectance: near water is looked into, far water is a mirror.
     sine = np.float32(view.eye) / np.sqrt(z * z + np.float32(view.eye**2)) + tilt * np.float32(0.035)
@@ -46,7 +62,7 @@ def fill_water(
     body = _body(scene, light, ground.depth[wet])
     colour = body + (mirror - body) * bounce[:, None]
     colour *= (1 + tilt * np.float32(0.055))[:, None]
-    colour += _glitter(scene, view, light, row, column, z, swell, chop)
+    colour += _glitter(setting, at, chop + swell * np.float32(0.5))
     # A line of foam or wet stones where water meets land.
     rim = 1 - smoothstep(
         0.0, 0.022 if scene.water != "sea" else 0.05, ground.depth[wet] + chop * np.float32(0.006)
@@ -65,14 +81,13 @@ def _shore_row(ground: Ground, view: View, *, icy: bool) -> Field:
     return np.maximum.accumulate(np.where(dry.reshape(view.height, view.width), rows, 0), axis=0)
 
 
-def _mirror(
-    picture: Field, sky: Field, row: Field, column: Field, shore: Field, stretch: Field, ground: Ground, view: View
-) -> Field:  # noqa: PLR0913
+def _mirror(picture: Field, sky: Field, at: _Wet, ground: Ground, view: View) -> Field:
     """Return what each water pixel reflects.
 
     A point shown in row s at distance z is mirrored in row 2·horizon + 2·focal·eye/z - s; which s answers
     to a given row depends on z, so a few rounds from the shore's distance home in on it.
     """
+    row, column, shore, stretch = at.row, at.column, at.shore, at.stretch
     width = view.width
     nearness = np.zeros(view.height * width, dtype=np.float32)
     nearness[ground.pixels] = np.float32(2 * view.focal * view.eye) / ground.z
@@ -85,7 +100,8 @@ def _mirror(
     is_sky = source < ground.hits.crest[column]
     above = np.minimum(source, sky.shape[0] - 1) * width + column
     flat = picture.reshape(-1, 3)
-    return np.where(is_sky[:, None], sky.reshape(-1, 3)[above], flat[source * width + column])
+    mirrored = np.where(is_sky[:, None], sky.reshape(-1, 3)[above], flat[source * width + column])
+    return np.asarray(mirrored, dtype=np.float32)
 
 
 def _body(scene: Scene, light: Light, depth: Field) -> Field:
@@ -106,10 +122,10 @@ def _body(scene: Scene, light: Light, depth: Field) -> Field:
     return np.asarray((shallow + (deep - shallow) * share) * lit, dtype=np.float32)
 
 
-def _glitter(
-    scene: Scene, view: View, light: Light, row: Field, column: Field, z: Field, swell: Field, chop: Field
-) -> Field:  # noqa: PLR0913
+def _glitter(setting: Setting, at: _Wet, face: Field) -> Field:
     """Return sparks of the disc on the wave faces under it."""
+    scene, view, light = setting.scene, setting.view, setting.light
+    row, column = at.row, at.column
     if scene.has("storm", "snowfall"):
         return np.zeros((row.size, 3), dtype=np.float32)
     tall = np.float32(view.height)
@@ -117,9 +133,7 @@ def _glitter(
     off = (column.astype(np.float32) - np.float32(light.sun_x * view.width)) / tall
     wide = np.float32(0.03) + drop * np.float32(0.24)
     lane = np.exp(-((off / wide) ** 2))
-    face = chop + swell * np.float32(0.5)
     sparks = smoothstep(0.55, 1.75, face) * np.float32(1.5) + smoothstep(-0.5, 1.5, face) * np.float32(0.16)
     far = np.clip(np.float32(1.25) - drop * np.float32(1.6), 0.25, 1)
     power = lane * sparks * far * np.float32(0.9 if light.sun_rise < 0.45 else 0.22)
-    del z
     return np.asarray(power[:, None] * (light.sun + light.glow * np.float32(0.4)), dtype=np.float32)

@@ -1,5 +1,7 @@
 """Owns what is in the air: lightning, rain, falling snow, drifting lights and birds."""
 
+# ruff: noqa: PLR2004 - a painter's proportions
+
 from typing import Final
 
 import numpy as np
@@ -8,13 +10,17 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from worker.providers.landscape.noise import Dice, Field
 from worker.providers.landscape.palette import Light, linear
-from worker.providers.landscape.vocabulary import Scene
+from worker.providers.landscape.setting import Setting
 
+_Point = tuple[float, float]
+
+# Flakes of each size: how many, their radius in parts of the height, how opaque.
 _FLAKES: Final = ((900, 0.0011, 0.35), (420, 0.0021, 0.5), (90, 0.0042, 0.42))
 
 
-def strike(sky: Field, scene: Scene, dice: Dice, horizon: float) -> None:
-    """Let lightning run through a stormy sky, in place, down to row `horizon`."""
+def strike(sky: Field, setting: Setting) -> None:
+    """Let lightning run through a stormy sky, in place, down to the horizon."""
+    scene, dice, horizon = setting.scene, setting.dice, setting.view.horizon
     if not scene.has("storm"):
         return
     rng = dice.stream("lightning")
@@ -22,14 +28,8 @@ def strike(sky: Field, scene: Scene, dice: Dice, horizon: float) -> None:
     image = Image.new("L", (width, rows))
     draw = ImageDraw.Draw(image)
     x = float(rng.uniform(0.25, 0.75)) * width
-    _bolt(
-        draw,
-        rng,
-        (x, rows * 0.02),
-        (x + float(rng.normal(0, 0.08)) * width, horizon),
-        max(1.0, width / 480),
-        0,
-    )
+    foot = (x + float(rng.normal(0, 0.08)) * width, horizon)
+    _bolt(draw, rng, ((x, rows * 0.02), foot), max(1.0, width / 480), 0)
     core = np.asarray(image, dtype=np.float32) / np.float32(255)
     # Clouds around the stroke light up with it.
     off = (np.arange(width, dtype=np.float32)[None, :] - np.float32(x)) / np.float32(rows)
@@ -41,13 +41,9 @@ def strike(sky: Field, scene: Scene, dice: Dice, horizon: float) -> None:
 
 
 def _bolt(
-    draw: ImageDraw.ImageDraw,
-    rng: np.random.Generator,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    thick: float,
-    depth: int,
-) -> None:  # noqa: PLR0913
+    draw: ImageDraw.ImageDraw, rng: np.random.Generator, ends: tuple[_Point, _Point], thick: float, depth: int
+) -> None:
+    start, end = ends
     points = np.array([start, end])
     spread = float(np.hypot(*(points[1] - points[0]))) * 0.14
     for _ in range(6):
@@ -63,18 +59,13 @@ def _bolt(
         for index in rng.integers(8, len(points) - 12, 4 - depth).tolist():
             x, y = points[index]
             reach = (end[1] - y) * float(rng.uniform(0.25, 0.55))
-            _bolt(
-                draw,
-                rng,
-                (float(x), float(y)),
-                (float(x + rng.choice([-1, 1]) * reach * 0.7), float(y + reach)),
-                thick * 0.5,
-                depth + 1,
-            )
+            tip = (float(x + rng.choice([-1, 1]) * reach * 0.7), float(y + reach))
+            _bolt(draw, rng, ((float(x), float(y)), tip), thick * 0.5, depth + 1)
 
 
-def fall(picture: Field, scene: Scene, light: Light, dice: Dice) -> None:
+def fall(picture: Field, setting: Setting) -> None:
     """Add snow, rain, magic lights and birds in front of the finished landscape, in place."""
+    scene, light, dice = setting.scene, setting.light, setting.dice
     if scene.has("snowfall"):
         _snow(picture, light, dice)
     elif scene.has("rain", "storm"):

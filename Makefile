@@ -1,0 +1,55 @@
+# `make help` lists the targets. Everything lands in .venv/, web/node_modules/ and web/dist/.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
+RUN    := $(VENV)/.run
+DEV    := $(VENV)/.dev
+PAGE   := web/dist/graphql.html
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(RUN) $(PAGE) ## Install the packages and build the web page
+
+run: setup ## Start everything on this machine: services, API, worker, page
+	@exec $(BIN)/python server.py
+
+test: $(DEV) $(PAGE) ## Run the tests (ARGS="-k name" to choose)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV) ## Format, lint, types, import direction
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/unit/test_architecture.py
+
+format: $(DEV) ## Format the code and apply safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(DEV) ## Write the lock files anew from pyproject.toml
+	@sh requirements/lock.sh $(BIN)/uv
+
+clean: ## Remove what was installed and built; keeps .lorekeeper/
+	rm -rf $(VENV) web/node_modules web/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN): requirements/run.lock | $(BIN)/python
+	@echo "Installing the packages ..."
+	@$(PIP) -r $<
+	@touch $@
+
+$(DEV): requirements/dev.lock | $(RUN)
+	@echo "Installing the development packages ..."
+	@$(PIP) -r $<
+	@touch $@
+
+$(PAGE): web/package-lock.json $(shell find web/src web/*.html web/*.ts web/*.json -type f 2>/dev/null) | $(BIN)/python
+	@PIP="$(PIP)" sh web/build.sh $(BIN)/python

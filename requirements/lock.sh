@@ -1,0 +1,11 @@
+#!/bin/sh
+# Writes the lock files: hashes for every platform, no package host. Called by `make lock` with the path of uv.
+set -eu
+uv=$1
+cd "$(dirname "$0")"
+compile() {
+    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header "$@"
+}
+compile --extra local ../pyproject.toml -o run.lock
+compile --extra local --extra dev -c run.lock ../pyproject.toml -o dev.lock
+sed -n 's/^node = \["\(.*\)"\]$/\1/p' ../pyproject.toml | compile - -o node.lock

@@ -1,0 +1,112 @@
+"""Lists as Relay connections: keyset pagination in both directions, newest first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import strawberry
+from strawberry import Private
+
+from schema.context import Operation
+from schema.types import AssetJob, PageInfo
+from services.cursors import page_cursor, page_position
+from services.errors import InvalidInput
+from services.job_queries import JobFilter, JobState, Keyset, count_jobs, page_of_jobs
+
+DEFAULT_PAGE: Final = 20
+MOST_PAGE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PageArguments:
+    """The arguments of a connection, as the Relay specification names them."""
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+    @property
+    def backward(self) -> bool:
+        """Whether the page is taken from the end of what the cursors enclose."""
+        return self.last is not None
+
+    @property
+    def size(self) -> int:
+        """How many edges were asked for.
+
+        Raises:
+            InvalidInput: both directions at once, or a size that is out of bounds.
+        """
+        if self.first is not None and self.last is not None:
+            raise InvalidInput(["last"], "cannot go together with first")
+        name = "last" if self.backward else "first"
+        size = self.last if self.backward else self.first
+        if size is None:
+            return DEFAULT_PAGE
+        if not 0 <= size <= MOST_PAGE:
+            raise InvalidInput([name], f"must be from 0 to {MOST_PAGE}")
+        return size
+
+    def keyset(self) -> Keyset:
+        """Return the rows to read: one more than asked for tells whether there are more.
+
+        Raises:
+            InvalidInput: a size that is out of bounds, or a cursor that is not one of ours.
+        """
+        return Keyset(
+            limit=self.size + 1,
+            older_than=None if self.after is None else page_position(self.after, "after"),
+            newer_than=None if self.before is None else page_position(self.before, "before"),
+            oldest_first=self.backward,
+        )
+
+
+@strawberry.type
+class AssetJobEdge:
+    """A job in a list."""
+
+    node: AssetJob
+    cursor: str
+
+
+@strawberry.type
+class AssetJobConnection:
+    """A page of jobs."""
+
+    wanted: Private[JobFilter]
+    edges: list[AssetJobEdge]
+    page_info: PageInfo
+
+    @strawberry.field
+    async def total_count(self, info: Operation) -> int:
+        """Count all that the filter lets through."""
+        async with info.context.resources.database.connect() as connection:
+            return await count_jobs(connection, self.wanted)
+
+
+async def list_jobs(info: Operation, wanted: JobFilter, arguments: PageArguments) -> AssetJobConnection:
+    """Read a page of jobs."""
+    keyset = arguments.keyset()
+    async with info.context.resources.database.connect() as connection:
+        states = await page_of_jobs(connection, wanted, keyset)
+    more = len(states) > arguments.size
+    states = states[: arguments.size]
+    if arguments.backward:
+        states.reverse()
+    return AssetJobConnection(
+        wanted=wanted,
+        edges=[AssetJobEdge(node=AssetJob.of(state), cursor=page_cursor(state.job.id)) for state in states],
+        page_info=_page_info(states, arguments, more=more),
+    )
+
+
+def _page_info(states: Sequence[JobState], arguments: PageArguments, *, more: bool) -> PageInfo:
+    backward = arguments.backward
+    return PageInfo(
+        # A cursor stands at a row, so whoever passed one knows that there is something on its far side.
+        has_next_page=arguments.before is not None if backward else more,
+        has_previous_page=more if backward else arguments.after is not None,
+        start_cursor=page_cursor(states[0].job.id) if states else None,
+        end_cursor=page_cursor(states[-1].job.id) if states else None,
+    )

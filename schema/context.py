@@ -1,0 +1,75 @@
+"""What one operation knows: the process's resources, its caller, and the loaders that batch its reads."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from uuid import UUID
+
+from strawberry.dataloader import DataLoader
+from strawberry.types import Info
+
+from services.job_queries import JobState, find_assets, find_derivations, find_jobs
+from services.models import AssetRecord, DerivationRecord
+from services.resources import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    subject: str
+
+
+ANONYMOUS = Caller("anonymous")
+
+
+class Context:
+    """The context of one HTTP request, or of one WebSocket connection.
+
+    Args:
+        resources: what the process works with.
+        caller: who asks.
+        base_url: the address under which the caller reached this server.
+    """
+
+    def __init__(self, resources: Resources, caller: Caller, base_url: str) -> None:
+        self.resources = resources
+        self.caller = caller
+        self.base_url = base_url
+        self.connection_params: dict[str, object] | None = None
+
+    @cached_property
+    def jobs(self) -> DataLoader[UUID, JobState | None]:
+        """Jobs by id."""
+
+        async def load(ids: list[UUID]) -> list[JobState | None]:
+            async with self.resources.database.connect() as connection:
+                found = await find_jobs(connection, ids)
+            return [found.get(job_id) for job_id in ids]
+
+        # Loaders batch and never remember: a WebSocket's context lives on while rows change.
+        return DataLoader(load, cache=False)
+
+    @cached_property
+    def assets(self) -> DataLoader[UUID, AssetRecord | None]:
+        """Assets by id."""
+
+        async def load(ids: list[UUID]) -> list[AssetRecord | None]:
+            async with self.resources.database.connect() as connection:
+                found = await find_assets(connection, ids)
+            return [found.get(asset_id) for asset_id in ids]
+
+        return DataLoader(load, cache=False)
+
+    @cached_property
+    def derivations(self) -> DataLoader[UUID, DerivationRecord]:
+        """Derivations by job."""
+
+        async def load(ids: list[UUID]) -> list[DerivationRecord]:
+            async with self.resources.database.connect() as connection:
+                found = await find_derivations(connection, ids)
+            return [found[job_id] for job_id in ids]
+
+        return DataLoader(load, cache=False)
+
+
+Operation = Info[Context, None]

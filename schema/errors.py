@@ -1,0 +1,70 @@
+"""From our errors to the codes that clients see. What is not in the table leaves as INTERNAL with an id."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from graphql import GraphQLError
+from strawberry.extensions import MaskErrors
+
+from services.errors import (
+    AssetNotFound,
+    IdempotencyConflict,
+    IllegalTransition,
+    InvalidInput,
+    JobNotFound,
+    LorekeeperError,
+    Unavailable,
+)
+
+CODES: Final[Mapping[type[LorekeeperError], str]] = {
+    InvalidInput: "BAD_USER_INPUT",
+    JobNotFound: "NOT_FOUND",
+    AssetNotFound: "NOT_FOUND",
+    IllegalTransition: "CONFLICT",
+    IdempotencyConflict: "CONFLICT",
+    Unavailable: "UNAVAILABLE",
+}
+
+log = structlog.get_logger(__name__)
+
+
+def code_of(error: LorekeeperError) -> str | None:
+    """Return the code of an error, by its class or the nearest of its bases."""
+    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), None)
+
+
+class CodedErrors(MaskErrors):
+    """Gives every error its `extensions.code`, on every transport; hides what is not meant for clients."""
+
+    def anonymise_error(self, error: GraphQLError) -> GraphQLError:
+        """Return the error as it may leave."""
+        message, extensions = _told(error)
+        return GraphQLError(
+            message,
+            nodes=error.nodes,
+            source=error.source,
+            positions=error.positions,
+            path=error.path,
+            extensions=extensions,
+        )
+
+
+def _told(error: GraphQLError) -> tuple[str, dict[str, Any]]:
+    cause = error.original_error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    if cause is None:
+        # GraphQL's own: the document or its variables do not fit the schema.
+        return error.message, {"code": "BAD_USER_INPUT", **(error.extensions or {})}
+    code = code_of(cause) if isinstance(cause, LorekeeperError) else None
+    if code is None:
+        log_id = uuid4().hex
+        log.error("graphql.internal", log_id=log_id, path=error.path, exc_info=cause)
+        return f"Something went wrong on our side (log id {log_id}).", {"code": "INTERNAL", "logId": log_id}
+    if isinstance(cause, InvalidInput):
+        return str(cause), {"code": code, "path": list(cause.path)}
+    if isinstance(cause, Unavailable):
+        log.warning("graphql.unavailable", path=error.path, error=str(cause), cause=repr(cause.__cause__))
+    return str(cause), {"code": code}

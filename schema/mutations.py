@@ -1,0 +1,106 @@
+"""The mutations of the contract."""
+
+from datetime import datetime
+
+import strawberry
+from strawberry import ID
+from strawberry.scalars import JSON
+
+from schema.context import Operation
+from schema.types import AssetJob
+from services.intake import JobRequest, References, parse_id
+from services.models import AssetType
+
+
+@strawberry.input
+class LoreReferencesInput:
+    """Ids of what the asset derives from."""
+
+    claim_ids: list[ID] | None = None
+    entity_ids: list[ID] | None = None
+    source_chunk_ids: list[ID] | None = None
+    source_id: ID | None = None
+
+    def to_references(self) -> References:
+        """Return the references as the intake knows them."""
+        return References(
+            claim_ids=self.claim_ids or (),
+            entity_ids=self.entity_ids or (),
+            source_chunk_ids=self.source_chunk_ids or (),
+            source_id=self.source_id,
+        )
+
+
+@strawberry.input
+class CreateAssetJobInput:
+    """What to generate, and how."""
+
+    world_id: ID
+    asset_type: AssetType
+    provider: str
+    model_id: str | None = None
+    prompt_spec: JSON
+    references: LoreReferencesInput | None = None
+    lore_snapshot: JSON | None = None
+    priority: int | None = 5
+    run_at: datetime | None = None
+    max_attempts: int | None = 3
+    timeout_seconds: int | None = strawberry.field(
+        default=None, description="The longest that one attempt may run."
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="The same key in the same world returns the first job; with other inputs it is a CONFLICT.",
+    )
+    reuse_identical: bool | None = strawberry.field(
+        default=False,
+        description="Return a live or succeeded job with the same inputs, if there is one, instead of a new one.",
+    )
+
+    def to_request(self) -> JobRequest:
+        """Return the request as the intake knows it; an explicit null stands for the default."""
+        return JobRequest(
+            world_id=self.world_id,
+            asset_type=self.asset_type,
+            provider=self.provider,
+            model_id=self.model_id,
+            prompt_spec=self.prompt_spec,
+            references=References() if self.references is None else self.references.to_references(),
+            lore_snapshot=self.lore_snapshot,
+            priority=5 if self.priority is None else self.priority,
+            run_at=self.run_at,
+            max_attempts=3 if self.max_attempts is None else self.max_attempts,
+            timeout_s=self.timeout_seconds,
+            idempotency_key=self.idempotency_key,
+            reuse_identical=bool(self.reuse_identical),
+        )
+
+
+@strawberry.type
+class CreateAssetJobPayload:
+    """The answer to a request."""
+
+    job: AssetJob
+    created: bool = strawberry.field(description="False when an earlier job was returned.")
+
+
+@strawberry.type
+class Mutation:
+    """Changing."""
+
+    @strawberry.mutation
+    async def create_asset_job(self, info: Operation, input: CreateAssetJobInput) -> CreateAssetJobPayload:  # noqa: A002
+        """Ask for an asset. The job is durable when this answers."""
+        context = info.context
+        creation = await context.resources.jobs.create(input.to_request(), requested_by=context.caller.subject)
+        return CreateAssetJobPayload(job=AssetJob.of(creation.state), created=creation.created)
+
+    @strawberry.mutation(description="QUEUED or RETRYING ends at once; PROCESSING as soon as its worker stops it.")
+    async def cancel_job(self, info: Operation, id: ID) -> AssetJob:  # noqa: A002 - the contract's name
+        """Cancel a job that is not final."""
+        return AssetJob.of(await info.context.resources.jobs.cancel(parse_id(id)))
+
+    @strawberry.mutation(description="A FAILED or CANCELLED job goes back to QUEUED with its attempts renewed.")
+    async def retry_job(self, info: Operation, id: ID) -> AssetJob:  # noqa: A002 - the contract's name
+        """Renew a job."""
+        return AssetJob.of(await info.context.resources.jobs.renew(parse_id(id)))

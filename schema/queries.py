@@ -1,0 +1,98 @@
+"""The queries of the contract."""
+
+from datetime import UTC, datetime
+
+import strawberry
+from strawberry import ID
+
+from schema.connections import AssetJobConnection, PageArguments, list_jobs
+from schema.context import Operation
+from schema.types import Asset, AssetJob, Node, Provider
+from services.errors import InvalidInput
+from services.intake import parse_id
+from services.job_queries import JobFilter
+from services.lifecycle import JobStatus
+from services.models import AssetType
+
+
+@strawberry.input(name="JobFilter")
+class JobFilterInput:
+    """Which jobs to list."""
+
+    world_id: ID | None = None
+    status: list[JobStatus] | None = None
+    asset_type: list[AssetType] | None = None
+    provider: str | None = None
+    requested_by: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    def to_filter(self) -> JobFilter:
+        """Return the filter as the store knows it.
+
+        Raises:
+            InvalidInput: an instant without a time zone.
+        """
+        return JobFilter(
+            world_id=self.world_id,
+            status=self.status,
+            asset_type=self.asset_type,
+            provider=self.provider,
+            requested_by=self.requested_by,
+            created_after=_aware(self.created_after, "createdAfter"),
+            created_before=_aware(self.created_before, "createdBefore"),
+        )
+
+
+def _aware(value: datetime | None, name: str) -> datetime | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise InvalidInput(["filter", name], "needs a time zone, such as a final Z")
+    return value.astimezone(UTC)
+
+
+@strawberry.type
+class Query:
+    """Reading."""
+
+    @strawberry.field
+    async def node(self, info: Operation, id: ID) -> Node | None:  # noqa: A002 - the contract's name
+        """Find a job or an asset by id."""
+        node_id = parse_id(id)
+        state = await info.context.jobs.load(node_id)
+        if state is not None:
+            return AssetJob.of(state)
+        asset = await info.context.assets.load(node_id)
+        return None if asset is None else Asset.of(asset)
+
+    @strawberry.field
+    async def job(self, info: Operation, id: ID) -> AssetJob | None:  # noqa: A002 - the contract's name
+        """Find a job by id."""
+        state = await info.context.jobs.load(parse_id(id))
+        return None if state is None else AssetJob.of(state)
+
+    @strawberry.field
+    async def jobs(  # noqa: PLR0913, PLR0917 - the contract's arguments
+        self,
+        info: Operation,
+        filter: JobFilterInput | None = None,  # noqa: A002 - the contract's name
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> AssetJobConnection:
+        """List jobs, newest first."""
+        wanted = JobFilter() if filter is None else filter.to_filter()
+        return await list_jobs(info, wanted, PageArguments(first, after, last, before))
+
+    @strawberry.field
+    async def asset(self, info: Operation, id: ID) -> Asset | None:  # noqa: A002 - the contract's name
+        """Find an asset by id."""
+        record = await info.context.assets.load(parse_id(id))
+        return None if record is None else Asset.of(record)
+
+    @strawberry.field
+    def providers(self, info: Operation) -> list[Provider]:
+        """List what can be asked for."""
+        return [Provider.of(spec) for spec in info.context.resources.catalog]

@@ -1,0 +1,292 @@
+"""The server: the ASGI application `app`, and the command line.
+
+`python server.py` with nothing configured is the whole system on one machine.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import uvicorn
+import uvloop
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from schema import build_schema
+from schema.transport import PAGE, GraphQLView
+from services.database import Database
+from services.errors import AssetNotFound, ConfigurationError, LorekeeperError
+from services.health import OK, check_services
+from services.local_process import Child, Command
+from services.local_stack import LocalStack
+from services.logs import configure_logs
+from services.migrating import migrate, require_current, wait_for_database
+from services.resources import find_endpoints, open_resources, parts_to_embed
+from services.settings import Settings, load_settings
+from services.storage import ASSETS_PATH, LocalStorage
+from services.supervision import Supervisor
+
+ROOT: Final = Path(__file__).resolve().parent
+_STATIC_FOLDER: Final = PAGE.parent / "static"
+_YEAR_S: Final = 365 * 24 * 3600
+_CLOSE_GRACE_S: Final = 5
+
+log = structlog.get_logger("server")
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    """Open the resources, keep the background loops running, drain what is under way at the end."""
+    settings: Settings = app.state.settings
+    async with AsyncExitStack() as stack:
+        resources = await stack.enter_async_context(
+            open_resources(settings, find_endpoints(settings), name="lorekeeper-api")
+        )
+        await wait_for_database(resources.database, patience=timedelta(seconds=settings.startup_timeout_s))
+        await require_current(resources.database)
+        supervisor = await stack.enter_async_context(Supervisor())
+        supervisor.start("publisher", resources.publisher.run)
+        supervisor.start("feed", resources.feed.run)
+        supervisor.start("streams", resources.streams.run)
+        supervisor.start("dispatcher", resources.dispatcher.run)
+        app.state.resources = resources
+        app.state.supervisor = supervisor
+        yield
+        try:
+            async with asyncio.timeout(_CLOSE_GRACE_S):
+                await resources.dispatcher.drain()
+                await resources.publisher.drain()
+        except TimeoutError:
+            log.warning("server.undelivered")
+
+
+async def healthz(_: Request) -> Response:
+    """Tell that this process is alive."""
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """Tell whether the services answer, and how the background loops are doing."""
+    services = await check_services(request.app.state.resources)
+    loops = {name: asdict(state) for name, state in request.app.state.supervisor.states.items()}
+    ready = all(answer == OK for answer in services.values())
+    body = {"status": "ready" if ready else "not ready", "services": services, "loops": loops}
+    return JSONResponse(body, status_code=200 if ready else 503)
+
+
+async def metrics(_: Request) -> Response:
+    """Answer Prometheus."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def asset(request: Request) -> Response:
+    """Answer a signed URL of local storage."""
+    storage: LocalStorage = request.app.state.resources.storage
+    query = request.query_params
+    filename = query.get("filename", "")
+    try:
+        path = storage.verify(
+            request.path_params["key"],
+            filename=filename,
+            expires=query.get("expires", ""),
+            signature=query.get("signature", ""),
+        )
+    except AssetNotFound as error:
+        return PlainTextResponse(str(error), status_code=404)
+    return FileResponse(
+        path,
+        filename=filename,
+        content_disposition_type="inline",
+        # The content under a key never changes. Nothing in it may act as a page of ours.
+        headers={
+            "Cache-Control": "private, max-age=86400, immutable",
+            "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+class _HashedFiles(StaticFiles):
+    """Files whose names change with their content."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:  # noqa: ANN401 - Starlette's signature
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable"
+        return response
+
+
+def build_app(settings: Settings) -> Starlette:
+    """Assemble the application."""
+    public_url = None if settings.public_url is None else str(settings.public_url)
+    view = GraphQLView(build_schema(), public_url=public_url)
+    routes: list[BaseRoute] = [
+        Route("/graphql", view),
+        WebSocketRoute("/graphql", view),
+        Route("/", lambda _: RedirectResponse("/graphql")),
+        Mount("/static", GZipMiddleware(_HashedFiles(directory=_STATIC_FOLDER, check_dir=False))),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+    ]
+    if settings.s3_bucket is None:
+        routes.append(Route(ASSETS_PATH + "/{key:path}", asset))
+    app = Starlette(lifespan=lifespan, routes=routes)
+    app.state.settings = settings
+    return app
+
+
+def __getattr__(name: str) -> Starlette:
+    """Make `app` when uvicorn asks for it: importing this module reads no settings and opens nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    settings = load_settings()
+    configure_logs(settings)
+    return build_app(settings)
+
+
+class _Server(uvicorn.Server):
+    """A server that says where it listens, and leaves the signals to `serve`, which has more to stop."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            sys.stderr.write(f"\n  lorekeeper is ready: http://{host}:{port}/graphql  (Ctrl-C stops it)\n\n")
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: Settings, *, with_worker: bool) -> None:
+    """Run the embedded services that are needed, migrations, one API and one worker, until a signal."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with _listen(settings) as listener:
+        async with AsyncExitStack() as stack:
+            starting = asyncio.create_task(_start(settings, stack, with_worker=with_worker))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait((starting,))
+                return
+            await starting
+            server = _Server(
+                uvicorn.Config(
+                    build_app(settings),
+                    log_config=None,
+                    access_log=False,
+                    ws_per_message_deflate=False,
+                    timeout_graceful_shutdown=_CLOSE_GRACE_S,
+                )
+            )
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            server.should_exit = True
+            await serving
+
+
+async def _start(settings: Settings, stack: AsyncExitStack, *, with_worker: bool) -> None:
+    """Start all that the API needs, and the worker."""
+    parts = parts_to_embed(settings)
+    if parts:
+        log.info("services.starting", services=sorted(parts), home=str(settings.home))
+        await stack.enter_async_context(LocalStack(settings.home, parts))
+    endpoints = find_endpoints(settings)
+    database = Database(endpoints.database_url, timeout=timedelta(seconds=settings.request_timeout_s))
+    try:
+        await wait_for_database(database, patience=timedelta(seconds=settings.startup_timeout_s))
+    finally:
+        await database.close()
+    await migrate(endpoints.database_url)
+    if with_worker:
+        supervisor = await stack.enter_async_context(Supervisor())
+        supervisor.start("worker", partial(_run_worker, settings))
+
+
+async def _run_worker(settings: Settings) -> None:
+    """Run one worker process; it ends with this task."""
+    environment = tuple(os.environ.items())
+    child = Child(Command((sys.executable, "-m", "worker"), ROOT, environment=environment), sys.stderr.fileno())
+    try:
+        status = await child.wait()
+        log.error("worker.ended", status=status)
+    finally:
+        if not child.has_ended:
+            await child.stop(timedelta(seconds=settings.shutdown_grace_s + _CLOSE_GRACE_S))
+
+
+@contextmanager
+def _listen(settings: Settings) -> Iterator[socket.socket]:
+    """Take the address before anything is started for it.
+
+    Raises:
+        ConfigurationError: somebody else has it.
+    """
+    try:
+        listener = socket.create_server((settings.host, settings.port), backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"LOREKEEPER_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+        ) from error
+    with listener:
+        yield listener
+
+
+async def run_services(settings: Settings) -> None:
+    """Run only the embedded services, until a signal."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with LocalStack(settings.home) as stack:
+        for part, endpoint in stack.endpoints.items():
+            log.info("service.ready", service=part, pid=endpoint.pid)
+        await stop.wait()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="server.py", description="lorekeeper: the API and what it needs.")
+    parser.add_argument("--no-worker", action="store_true", help="leave the worker out")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("services", help="run only the embedded services")
+    commands.add_parser("migrate", help="bring the database's tables to this version")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = load_settings()
+        configure_logs(settings)
+        if chosen.command == "services":
+            uvloop.run(run_services(settings))
+        elif chosen.command == "migrate":
+            uvloop.run(migrate(find_endpoints(settings).database_url))
+        else:
+            uvloop.run(serve(settings, with_worker=not chosen.no_worker))
+    except ConfigurationError as error:
+        sys.stderr.write(f"server.py: {error}\n")
+        return 2
+    except LorekeeperError as error:
+        sys.stderr.write(f"server.py: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
