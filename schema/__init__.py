@@ -1,10 +1,15 @@
 """The GraphQL face of lorekeeper: the assembled schema."""
 
 from graphql import GraphQLError
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Final
+
 from strawberry import Schema
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
+from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from schema.errors import CodedErrors
 from schema.mutations import Mutation
@@ -12,14 +17,29 @@ from schema.queries import Query
 from schema.subscriptions import Subscription
 from schema.types import Asset, AssetJob
 
-_CACHED_DOCUMENTS = 500
+_CACHED_DOCUMENTS: Final = 500
 
 
 class _Schema(Schema):
+    async def execute(self, query: str | None, **options: Any) -> ExecutionResult:  # type: ignore[override] # noqa: ANN401
+        """Execute what has one answer: a subscription has none, it is streamed."""
+        allowed = set(options.pop("allowed_operation_types", OperationType)) - {OperationType.SUBSCRIPTION}
+        return await super().execute(query, allowed_operation_types=allowed, **options)
+
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
         """Leave the logging to `CodedErrors`, which knows what is worth it."""
+
+
+class _ParserCache(ParserCache):
+    def on_parse(self) -> Iterator[None]:
+        """Use the cached document; one that does not parse is left to Strawberry, which reports it properly."""
+        with suppress(GraphQLError):
+            self.execution_context.graphql_document = self.cached_parse_document(
+                self.execution_context.query, **self.execution_context.parse_options
+            )
+        yield
 
 
 def build_schema() -> Schema:
@@ -31,7 +51,7 @@ def build_schema() -> Schema:
         types=[AssetJob, Asset],
         extensions=[
             CodedErrors,
-            lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
+            lambda: _ParserCache(maxsize=_CACHED_DOCUMENTS),
             lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
         ],
         config=StrawberryConfig(),

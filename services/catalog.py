@@ -81,7 +81,8 @@ class Catalog:
         """
         provider = self._providers.get(name)
         if provider is None:
-            raise InvalidInput([*path, "provider"], f"is none of {', '.join(sorted(self._providers))}")
+            names = ", ".join(sorted(self._providers))
+            raise InvalidInput([*path, "provider"], f"{name!r} is not one of the providers here: {names}")
         return provider
 
 

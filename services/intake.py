@@ -74,7 +74,7 @@ def parse_id(value: str, path: Sequence[str | int] = ("id",)) -> UUID:
     except ValueError:
         parsed = None
     if parsed is None or str(parsed) != value.lower():
-        raise InvalidInput(path, "is not an id: a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057 is expected")
+        raise InvalidInput(path, "must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")
     return parsed
 
 

@@ -180,8 +180,7 @@ class LocalSqs:
                 os.kill(os.getpid(), signal.SIGTERM)
             try:
                 held_up = await self._save()
-            except Exception:
-                # A full disk, for one: the server goes on, and so do the attempts.
+            except Exception:  # noqa: BLE001 - a full disk, for one: the server goes on, and so do the attempts
                 _log.exception("the queues could not be written")
 
     async def _save(self) -> float:

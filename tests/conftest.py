@@ -1,0 +1,174 @@
+"""Real services for the tests: one embedded stack a session, one database, queue and home a test."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from services.database import asyncpg_url
+from services.local_stack import Endpoint, LocalStackNotRunning, Part, read_stack
+from services.migrating import migrate
+from services.resources import Resources, find_endpoints, open_resources
+from services.settings import Settings, load_settings
+from services.supervision import Supervisor
+
+ROOT = Path(__file__).resolve().parents[1]
+_OURS = ("LOREKEEPER_", "AWS_", "SQS_", "DATABASE_URL", "REDIS_URL")
+
+Opener = Callable[..., Awaitable[Resources]]
+
+
+async def until(condition: Callable[[], object], *, within_s: float = 10) -> None:
+    """Wait until a condition, plain or awaitable, holds; fail when the time is up."""
+    async with asyncio.timeout(within_s):
+        while True:
+            answer = condition()
+            if isinstance(answer, Awaitable):
+                answer = await answer
+            if answer:
+                return
+            await asyncio.sleep(0.01)
+
+
+def clean_environment(**values: str) -> dict[str, str]:
+    """Return this process's environment without anything that configures lorekeeper, plus values."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return kept | values
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the developer's own configuration, `.env` and `.lorekeeper` out of every test."""
+    for name in os.environ:
+        if name.startswith(_OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LOREKEEPER_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[Part, Endpoint]]:
+    """Run the embedded services for the whole session."""
+    home = tmp_path_factory.mktemp("stack")
+    process = subprocess.Popen(
+        [sys.executable, "server.py", "services"],
+        cwd=ROOT,
+        env=clean_environment(LOREKEEPER_HOME=str(home), LOREKEEPER_LOG_LEVEL="warning"),
+    )
+    try:
+        yield asyncio.run(_running(home, process))
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+async def _running(home: Path, process: "subprocess.Popen[bytes]") -> Mapping[Part, Endpoint]:
+    def started() -> bool:
+        assert process.poll() is None, "the embedded services did not start"
+        try:
+            return len(read_stack(home)) == len(Part)
+        except LocalStackNotRunning:
+            return False
+
+    await until(started, within_s=30)
+    return read_stack(home)
+
+
+async def _run_as_owner(url: str, statement: str) -> None:
+    engine = create_async_engine(asyncpg_url(url), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
+
+
+def _named(url: str, database: str) -> str:
+    return make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def template(stack: Mapping[Part, Endpoint]) -> str:
+    """Migrate one database that the others are cloned from; returns its name."""
+    url = stack[Part.POSTGRES].url
+    name = f"template_{uuid4().hex}"
+
+    async def build() -> None:
+        await _run_as_owner(url, f'CREATE DATABASE "{name}"')
+        await migrate(_named(url, name))
+
+    asyncio.run(build())
+    return name
+
+
+@pytest.fixture
+async def database_url(stack: Mapping[Part, Endpoint], template: str) -> AsyncIterator[str]:
+    """Clone a migrated database for one test."""
+    owner = stack[Part.POSTGRES].url
+    name = f"test_{uuid4().hex}"
+    await _run_as_owner(owner, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+    yield _named(owner, name)
+    await _run_as_owner(owner, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def environment(stack: Mapping[Part, Endpoint], database_url: str, tmp_path: Path) -> dict[str, str]:
+    """Return the variables that configure a process for one test: own database, own queue, short times."""
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": stack[Part.REDIS].url,
+        "AWS_ENDPOINT_URL": stack[Part.SQS].url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "SQS_QUEUE_NAME": f"test-{uuid4().hex}",
+        "LOREKEEPER_HOME": str(tmp_path / "home"),
+        "LOREKEEPER_SIMULATOR": "true",
+        "LOREKEEPER_LEASE_S": "3",
+        "LOREKEEPER_HEARTBEAT_S": "1",
+        "LOREKEEPER_RETRY_BASE_S": "0.1",
+        "LOREKEEPER_SHUTDOWN_GRACE_S": "5",
+    }
+
+
+@pytest.fixture
+async def open_services(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opener]:
+    """Open a process's resources in this one; keyword arguments override settings by variable."""
+    async with AsyncExitStack() as exits:
+
+        async def open_one(**overrides: str) -> Resources:
+            with monkeypatch.context() as patch:
+                for name, value in (environment | overrides).items():
+                    patch.setenv(name, value)
+                settings = load_settings()
+            return await exits.enter_async_context(open_resources(settings, find_endpoints(settings), name="test"))
+
+        yield open_one
+
+
+@pytest.fixture
+async def services(open_services: Opener) -> AsyncIterator[Resources]:
+    """Return opened resources with the loops of an API process running."""
+    resources = await open_services()
+    async with running_loops(resources):
+        yield resources
+
+
+@asynccontextmanager
+async def running_loops(resources: Resources) -> AsyncIterator[Supervisor]:
+    """Run the background loops of an API process."""
+    async with Supervisor() as supervisor:
+        supervisor.start("publisher", resources.publisher.run)
+        supervisor.start("feed", resources.feed.run)
+        supervisor.start("streams", resources.streams.run)
+        await until(lambda: resources.feed.connected)
+        yield supervisor
+
+
+__all__ = ["clean_environment", "running_loops", "until"]
