@@ -1,10 +1,10 @@
 """The GraphQL face of lorekeeper: the assembled schema."""
 
-from graphql import GraphQLError
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
 
+from graphql import GraphQLError
 from strawberry import Schema
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig

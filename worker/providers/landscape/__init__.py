@@ -64,11 +64,11 @@ class LandscapeSpec:
 
     @property
     def seed_used(self) -> int:
-        """The seed, or the 63-bit number that the description stands for."""
+        """The seed, or the 32-bit number that the description stands for."""
         if self.seed is not None:
             return self.seed
         digest = hashlib.sha256(canonical(self.description).encode()).digest()
-        return int.from_bytes(digest[:8], "big") >> 1
+        return int.from_bytes(digest[:4], "big")
 
 
 def paint(spec: LandscapeSpec, report: Reporter) -> Image.Image:
