@@ -7,5 +7,7 @@ compile() {
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header "$@"
 }
 compile --extra local ../pyproject.toml -o run.lock
+# What an image needs whose services run elsewhere.
+compile -c run.lock ../pyproject.toml -o base.lock
 compile --extra local --extra dev -c run.lock ../pyproject.toml -o dev.lock
 sed -n 's/^node = \["\(.*\)"\]$/\1/p' ../pyproject.toml | compile - -o node.lock

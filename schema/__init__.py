@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
 
-from graphql import GraphQLError
+from graphql import (
+    GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    Undefined,
+)
 from strawberry import Schema
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
@@ -21,6 +28,10 @@ _CACHED_DOCUMENTS: Final = 500
 
 
 class _Schema(Schema):
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Strawberry's own
+        super().__init__(**options)
+        _drop_null_defaults(self._schema)
+
     async def execute(self, query: str | None, **options: Any) -> ExecutionResult:  # type: ignore[override] # noqa: ANN401
         """Execute what has one answer: a subscription has none, it is streamed."""
         allowed = set(options.pop("allowed_operation_types", OperationType)) - {OperationType.SUBSCRIPTION}
@@ -30,6 +41,20 @@ class _Schema(Schema):
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
         """Leave the logging to `CodedErrors`, which knows what is worth it."""
+
+
+def _drop_null_defaults(schema: GraphQLSchema) -> None:
+    """Publish what may be left out without a default: `= null` is how Strawberry reads Python's own default."""
+    for kind in schema.type_map.values():
+        if isinstance(kind, GraphQLInputObjectType):
+            inputs = list(kind.fields.values())
+        elif isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
+            inputs = [argument for field in kind.fields.values() for argument in field.args.values()]
+        else:
+            continue
+        for value in inputs:
+            if value.default_value is None:
+                value.default_value = Undefined
 
 
 class _ParserCache(ParserCache):

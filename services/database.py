@@ -95,6 +95,7 @@ def _engine(url: str, timeout: timedelta, pool_size: int, name: str) -> AsyncEng
         isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
         max_overflow=0,
+        hide_parameters=True,  # inputs of clients do not belong into logs
         pool_timeout=seconds,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,

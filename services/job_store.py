@@ -362,7 +362,11 @@ async def unsent(
 
 
 def _wanted(move: Move) -> dict[str, object]:
+    """Return a move as the statement reads it. What the edge has no use for is left out."""
     edge = EDGES[move.event]
+    opens_lease = edge.target is JobStatus.PROCESSING
+    fails = edge.target in (JobStatus.RETRYING, JobStatus.FAILED)
+    asset = move.asset if edge.target is JobStatus.SUCCEEDED else None
     return {
         "job_id": str(move.job_id),
         "event": move.event,
@@ -375,15 +379,19 @@ def _wanted(move: Move) -> dict[str, object]:
         "attempts_left": Guard.ATTEMPTS_LEFT in edge.guards,
         "attempts_spent": Guard.ATTEMPTS_SPENT in edge.guards,
         "held_token": move.held_token,
-        "opens_lease": edge.target is JobStatus.PROCESSING,
-        "lease_s": move.lease and move.lease.total_seconds(),
-        "retry_in_s": None if move.retry_in is None else move.retry_in.total_seconds(),
+        "opens_lease": opens_lease,
+        "lease_s": _seconds(move.lease) if opens_lease else None,
+        "retry_in_s": _seconds(move.retry_in) if edge.target is JobStatus.RETRYING else None,
         "gives_back": move.event is Event.RELEASE,
         "renews": move.event is Event.RENEW,
-        "error_code": move.error_code,
-        "error_message": move.error_message,
-        "asset": move.asset and move.asset.model_dump(mode="json", exclude={"job_id", "world_id", "created_at"}),
+        "error_code": move.error_code if fails else None,
+        "error_message": move.error_message if fails else None,
+        "asset": asset and asset.model_dump(mode="json", exclude={"job_id", "world_id", "created_at"}),
     }
+
+
+def _seconds(value: timedelta | None) -> float:
+    return 0.0 if value is None else value.total_seconds()
 
 
 def _moved(row: RowMapping) -> Moved:
@@ -409,11 +417,9 @@ def _refusal(move: Move, row: RowMapping | None) -> Refusal:
     if Guard.HOLDER in edge.guards and row["fencing_token"] != move.held_token:
         return Refusal(status, LeaseLost(f"A later claim of job {move.job_id} raised its fencing token."))
     if status is JobStatus.PROCESSING and move.event in (Event.CLAIM, Event.RECLAIM, Event.EXPIRE):
-        return Refusal(status, LeaseHeld(f"Another run holds job {move.job_id}."), _seconds(row["lease_s"]))
+        return Refusal(
+            status, LeaseHeld(f"Another run holds job {move.job_id}."), timedelta(seconds=row["lease_s"])
+        )
     if status in WAITING and move.event is Event.CLAIM:
-        return Refusal(status, NotDue(f"Job {move.job_id} may not run yet."), _seconds(row["due_s"]))
+        return Refusal(status, NotDue(f"Job {move.job_id} may not run yet."), timedelta(seconds=row["due_s"] or 0))
     return Refusal(status, IllegalTransition(f"{move.event} does not leave {status}."))
-
-
-def _seconds(value: float | None) -> timedelta:
-    return timedelta(seconds=value or 0)

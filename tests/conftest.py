@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from services.database import asyncpg_url
+from services.database import Database, asyncpg_url
 from services.local_stack import Endpoint, LocalStackNotRunning, Part, read_stack
 from services.migrating import migrate
 from services.resources import Resources, find_endpoints, open_resources
@@ -113,9 +114,17 @@ async def database_url(stack: Mapping[Part, Endpoint], template: str) -> AsyncIt
     """Clone a migrated database for one test."""
     owner = stack[Part.POSTGRES].url
     name = f"test_{uuid4().hex}"
-    await _run_as_owner(owner, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+    await _run_as_owner(owner, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     yield _named(owner, name)
     await _run_as_owner(owner, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Open the test's database alone, for tests that need nothing else."""
+    opened = Database(database_url, timeout=timedelta(seconds=10))
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture

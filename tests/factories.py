@@ -1,0 +1,45 @@
+"""Rows and requests with sensible defaults."""
+
+from typing import Any
+from uuid import uuid4
+
+from services.catalog import build_catalog
+from services.intake import JobRequest, accept
+from services.job_store import NewJob
+from services.models import AssetRecord, AssetType, JobRecord
+
+CATALOG = build_catalog(simulator=True)
+
+
+def a_request(**changes: Any) -> JobRequest:
+    """Return a valid request for a simulated image."""
+    wanted: dict[str, Any] = {
+        "world_id": "eldoria",
+        "asset_type": AssetType.IMAGE,
+        "provider": "simulator",
+        "prompt_spec": {},
+    }
+    return JobRequest(**wanted | changes)
+
+
+def a_new_job(**changes: Any) -> NewJob:
+    """Return a job that can be created."""
+    return accept(a_request(**changes), CATALOG, requested_by="tester")
+
+
+def an_asset(job: JobRecord, **changes: Any) -> AssetRecord:
+    """Return an asset that fits a job."""
+    wanted: dict[str, Any] = {
+        "id": uuid4(),
+        "job_id": job.id,
+        "world_id": job.world_id,
+        "asset_type": job.asset_type,
+        "format": "bin",
+        "content_type": "application/octet-stream",
+        "size_bytes": 64,
+        "checksum": "0" * 64,
+        "storage_key": f"{job.id}/{job.fencing_token}.bin",
+        "created_by": job.requested_by,
+        "created_at": job.created_at,
+    }
+    return AssetRecord(**wanted | changes)

@@ -1,0 +1,123 @@
+"""The way of committed jobs into SQS."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from services.dispatcher import job_of
+from services.errors import Unavailable
+from services.job_queries import find_jobs
+from services.job_store import create
+from services.resources import Resources
+from tests.conftest import Opener, until
+from tests.factories import a_new_job, a_request
+
+CLOSED = "http://127.0.0.1:1"
+
+
+async def received(resources: Resources) -> list[str]:
+    found: list[str] = []
+    while batch := await resources.queue.receive(wait=timedelta()):
+        found += [str(job_of(delivery.body)) for delivery in batch]
+    return sorted(found)
+
+
+async def sent(resources: Resources) -> int:
+    async with resources.database.connect() as connection:
+        return int(
+            (await connection.execute(text("SELECT count(*) FROM jobs WHERE sent_at IS NOT NULL"))).scalar_one()
+        )
+
+
+async def age(resources: Resources) -> None:
+    """Let what was created lie for longer than the sweep leaves alone."""
+    async with resources.database.connect() as connection:
+        await connection.execute(text("UPDATE jobs SET created_at = created_at - interval '1 minute'"))
+
+
+async def test_a_created_job_is_sent_and_marked(services: Resources) -> None:
+    creations = [await services.jobs.create(a_request(), requested_by="t") for _ in range(3)]
+    await services.dispatcher.drain()
+    assert await received(services) == sorted(str(creation.state.job.id) for creation in creations)
+    assert await sent(services) == 3
+
+
+async def test_the_message_carries_routing_but_no_inputs(services: Resources) -> None:
+    await services.jobs.create(a_request(prompt_spec={"error_code": "SECRET"}), requested_by="t")
+    await services.dispatcher.drain()
+    (delivery,) = await services.queue.receive()
+    assert delivery.attributes == {
+        "type": "ASSET_GENERATION",
+        "world_id": "eldoria",
+        "asset_type": "IMAGE",
+        "priority": "5",
+    }
+    assert "SECRET" not in delivery.body
+
+
+async def test_creation_does_not_depend_on_sqs_and_the_sweep_catches_up(open_services: Opener) -> None:
+    """Falls without the sweep."""
+    cut_off = await open_services(AWS_ENDPOINT_URL=CLOSED)
+    creation = await cut_off.jobs.create(a_request(), requested_by="t")
+    await cut_off.dispatcher.drain()
+    assert await sent(cut_off) == 0
+    await age(cut_off)
+    with pytest.raises(Unavailable):
+        await cut_off.dispatcher.sweep()
+    back = await open_services()
+    assert await back.dispatcher.sweep() == 1
+    assert await received(back) == [str(creation.state.job.id)]
+    assert await sent(back) == 1
+    assert await back.dispatcher.sweep() == 0
+
+
+async def test_what_a_crash_left_between_commit_and_send_is_swept(services: Resources) -> None:
+    async with services.database.connect() as connection:
+        made = await create(connection, [a_new_job() for _ in range(25)])
+    assert await services.dispatcher.sweep() == 0  # so young that its own process is about to send it
+    await age(services)
+    assert await services.dispatcher.sweep() == 25
+    assert await received(services) == sorted(str(moved.job.id) for moved in made)
+
+
+async def test_nothing_is_sent_for_a_job_that_was_rolled_back(services: Resources) -> None:
+    async with services.database.transaction() as connection:
+        await create(connection, [a_new_job()])
+        await connection.rollback()
+    await services.dispatcher.sweep()
+    assert await received(services) == []
+
+
+async def test_a_job_far_ahead_stays_in_the_outbox_until_sqs_can_hold_it(services: Resources) -> None:
+    creation = await services.jobs.create(
+        a_request(run_at=datetime.now(UTC) + timedelta(hours=1)), requested_by="t"
+    )
+    await services.dispatcher.drain()
+    await age(services)
+    assert await services.dispatcher.sweep() == 0
+    async with services.database.connect() as connection:
+        await connection.execute(text("UPDATE jobs SET run_at = now() + interval '2 seconds'"))
+    assert await services.dispatcher.sweep() == 1
+    assert await services.queue.receive(wait=timedelta()) == []
+    found: list[str] = []
+
+    async def arrived() -> bool:
+        found.extend(await received(services))
+        return bool(found)
+
+    await until(arrived)
+    assert found == [str(creation.state.job.id)]
+
+
+async def test_a_renewed_job_is_sent_again(services: Resources) -> None:
+    creation = await services.jobs.create(a_request(), requested_by="t")
+    await services.dispatcher.drain()
+    assert len(await received(services)) == 1
+    await services.jobs.cancel(creation.state.job.id)
+    await services.jobs.renew(creation.state.job.id)
+    await services.dispatcher.drain()
+    assert await received(services) == [str(creation.state.job.id)]
+    async with services.database.connect() as connection:
+        job = (await find_jobs(connection, [creation.state.job.id]))[creation.state.job.id].job
+    assert job.send_count == 2
