@@ -1,12 +1,14 @@
 """What comes together travels together: a batcher turns many single calls into few that take many items."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+Waiting = list[tuple[Item, "asyncio.Future[Outcome]"]]
 
 
 class Batcher(Generic[Item, Outcome]):
@@ -42,47 +44,60 @@ class Batcher(Generic[Item, Outcome]):
         future: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append((item, future))
         if len(self._waiting) >= self._most:
-            self._leave()
+            self.leave()
         elif self._timer is None:
-            self._timer = loop.call_later(self._linger_s, self._leave)
+            self._timer = loop.call_later(self._linger_s, self.leave)
         return future
 
     async def put(self, item: Item) -> Outcome:
         """Add an item and wait for its outcome."""
         return await self.put_nowait(item)
 
-    async def drain(self) -> None:
-        """Let everything leave that waits, and wait until it was taken."""
-        self._leave()
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+    def leave(self) -> None:
+        """Send off what waits, without more company."""
+        if batch := self.take():
+            task = asyncio.get_running_loop().create_task(self._hand_over(batch))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
 
-    def _leave(self) -> None:
+    def take(self) -> "Waiting[Item, Outcome]":
+        """Withdraw what waits, for a caller that hands it over along with something else.
+
+        The caller owes each future its outcome.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._waiting:
-            return
         batch, self._waiting = self._waiting, []
-        task = asyncio.get_running_loop().create_task(self._hand_over(batch))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        return batch
 
-    async def _hand_over(self, batch: list[tuple[Item, asyncio.Future[Outcome]]]) -> None:
-        try:
+    async def drain(self) -> None:
+        """Let everything leave that waits, and wait until it was taken."""
+        self.leave()
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def _hand_over(self, batch: "Waiting[Item, Outcome]") -> None:
+        async with answering(batch):
             outcomes = await self._flush([item for item, _ in batch])
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if not future.done():
                     future.set_result(outcome)
-        except BaseException as error:
-            for _, future in batch:
-                if not future.done():
-                    # A future cannot hold a CancelledError as its exception.
-                    if isinstance(error, asyncio.CancelledError):
-                        future.cancel()
-                    else:
-                        future.set_exception(error)
-                        # Whoever put the item without waiting for it has nobody to be told.
-                        future.exception()
-            if not isinstance(error, Exception):
-                raise
+
+
+@asynccontextmanager
+async def answering(batch: "Waiting[Item, Outcome]") -> AsyncIterator[None]:
+    """Let whoever waits for an item of the batch see the error with which the block ends, if it does."""
+    try:
+        yield
+    except BaseException as error:
+        for _, future in batch:
+            if future.done():
+                continue
+            if isinstance(error, asyncio.CancelledError):
+                future.cancel()  # a future cannot hold a CancelledError as its exception
+            else:
+                future.set_exception(error)
+                future.exception()  # whoever put the item without waiting for it has nobody to be told
+        if not isinstance(error, Exception):
+            raise

@@ -72,7 +72,7 @@ class Moved:
     transition: TransitionRecord
     asset: AssetRecord | None = None
     prompt_spec: Any = None
-    """Read only by `claim`."""
+    """The inputs of a claimed job, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ WITH wanted AS (
 )
 SELECT {_SELECT_JOB}, {_SELECT_LOG}, {_SELECT_ASSET}{", d.prompt_spec AS d_prompt_spec" if inputs else ""}
 FROM m JOIN l ON l.job_id = m.id LEFT JOIN a ON a.job_id = m.id
-{"JOIN derivations d ON d.job_id = m.id" if inputs else ""}
+{"LEFT JOIN derivations d ON d.job_id = m.id AND m.status = 'PROCESSING'" if inputs else ""}
 ORDER BY m.id
 """  # noqa: S608 - the interpolated parts are the model's own column names
 
@@ -279,6 +279,11 @@ async def advance(
 
     Several moves may name one job as long as at most one of them can apply, as CLAIM, RECLAIM and EXPIRE do.
 
+    Args:
+        connection: the connection.
+        moves: what to do.
+        with_inputs: whether to read the inputs of what comes out in PROCESSING.
+
     Returns:
         The edges that were taken, by job. What is missing was refused: ask `explain`.
     """
@@ -290,13 +295,12 @@ async def advance(
     return {moved.job.id: moved for moved in map(_moved, result.mappings())}
 
 
-async def claim(connection: AsyncConnection, job_ids: Collection[UUID], lease: timedelta) -> dict[UUID, Moved]:
-    """Open a lease on each job that may run now; end those whose last lease ran out.
+def claim_moves(job_ids: Iterable[UUID], lease: timedelta) -> list[Move]:
+    """Return the moves that open a lease on each job that may run now, and end those whose last lease ran out.
 
-    Returns:
-        The jobs that moved, with their inputs. Those in PROCESSING are the caller's to run.
+    Of the three moves for a job at most one can apply. Jobs that come out in PROCESSING are the caller's to run.
     """
-    moves = [
+    return [
         move
         for job_id in job_ids
         for move in (
@@ -305,7 +309,11 @@ async def claim(connection: AsyncConnection, job_ids: Collection[UUID], lease: t
             lost(job_id),
         )
     ]
-    return await advance(connection, moves, with_inputs=True)
+
+
+async def claim(connection: AsyncConnection, job_ids: Iterable[UUID], lease: timedelta) -> dict[UUID, Moved]:
+    """Take the moves of `claim_moves`; returns the jobs that moved, with their inputs."""
+    return await advance(connection, claim_moves(job_ids, lease), with_inputs=True)
 
 
 def lost(job_id: UUID) -> Move:

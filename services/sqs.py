@@ -25,7 +25,8 @@ BATCH: Final = 10
 """The most entries that SQS takes in one call."""
 MOST_DELAY: Final = timedelta(minutes=15)
 """The longest that SQS holds a new message back."""
-MOST_VISIBILITY: Final = timedelta(hours=12)
+MOST_VISIBILITY: Final = timedelta(hours=12) - timedelta(minutes=5)
+"""The longest that a delivery is hidden at once: SQS allows 12 hours from its receive, which was a while ago."""
 _BATCH_BYTES: Final = 1024 * 1024
 """The most that SQS takes in one call and in one message (1 MiB since August 2025)."""
 _TRIES: Final = 3
@@ -244,9 +245,13 @@ class Queue:
         call: Callable[[str, Any], Awaitable[Any]],
         sizes: Sequence[int] | None = None,
     ) -> list[bool]:
+        done = [False] * len(entries)
         chunks = _chunks(sizes if sizes is not None else [0] * len(entries))
-        done = await asyncio.gather(*(self._batch([entries[i] for i in chunk], call) for chunk in chunks))
-        return [flag for flags in done for flag in flags]
+        outcomes = await asyncio.gather(*(self._batch([entries[i] for i in chunk], call) for chunk in chunks))
+        for chunk, flags in zip(chunks, outcomes, strict=True):
+            for i, flag in zip(chunk, flags, strict=True):
+                done[i] = flag
+        return done
 
     async def _batch(
         self, entries: Sequence[dict[str, Any]], call: Callable[[str, Any], Awaitable[Any]]
@@ -270,10 +275,13 @@ class Queue:
 
 
 def _chunks(sizes: Sequence[int]) -> list[list[int]]:
-    """Split indexes into runs that one call can take, by number and by bytes."""
+    """Split indexes into runs that one call can take, by number and by bytes; what none can take is left out."""
     chunks: list[list[int]] = []
     room = 0
     for i, size in enumerate(sizes):
+        if size > _BATCH_BYTES:
+            log.warning("queue.entry_too_large", size_bytes=size)
+            continue
         if not chunks or len(chunks[-1]) == BATCH or size > room:
             chunks.append([])
             room = _BATCH_BYTES

@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import Engine, event, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -38,6 +38,21 @@ async def until(condition: Callable[[], object], *, within_s: float = 10) -> Non
             if answer:
                 return
             await asyncio.sleep(0.01)
+
+
+@contextmanager
+def recorded_statements() -> Iterator[list[str]]:
+    """Collect every SQL statement that this process sends inside the block."""
+    statements: list[str] = []
+
+    def record(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", record)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", record)
 
 
 def clean_environment(**values: str) -> dict[str, str]:
@@ -178,6 +193,3 @@ async def running_loops(resources: Resources) -> AsyncIterator[Supervisor]:
         supervisor.start("streams", resources.streams.run)
         await until(lambda: resources.feed.connected)
         yield supervisor
-
-
-__all__ = ["clean_environment", "running_loops", "until"]

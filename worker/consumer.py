@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import structlog
 
 from services.backoff import delay
-from services.batching import Batcher
+from services.batching import Batcher, answering
 from services.dispatcher import job_of
 from services.errors import GenerationError, PassingError, Unavailable
-from services.job_store import Move, Moved, Refusal, advance, claim, explain
+from services.job_store import Move, Moved, Refusal, advance, claim_moves, explain
 from services.lifecycle import Event, JobStatus
 from services.models import AssetRecord
 from services.resources import Resources
@@ -26,7 +26,9 @@ from worker.providers.protocol import Provider
 
 _FILL: Final = timedelta(milliseconds=20)
 """How long a free slot waits for others: receives of ten cost a tenth of the requests."""
-_SETTLE_LINGER: Final = timedelta(milliseconds=2)
+_SETTLE_LINGER: Final = timedelta(milliseconds=20)
+"""How long a result waits for others, or for the next claim, whose statement it can share."""
+_HIDE_LINGER: Final = timedelta(milliseconds=2)
 _MOST_SETTLED: Final = 100
 _DELETE_LINGER: Final = timedelta(milliseconds=50)
 _MOST_UNSETTLED: Final = 200
@@ -63,7 +65,7 @@ class Consumer:
         )
         self._deleter: Batcher[str, bool] = Batcher(self._queue.delete, most=BATCH, linger=_DELETE_LINGER)
         self._hider: Batcher[tuple[str, timedelta], bool] = Batcher(
-            self._queue.change_visibility, most=BATCH, linger=_SETTLE_LINGER
+            self._queue.change_visibility, most=BATCH, linger=_HIDE_LINGER
         )
 
     async def run(self) -> None:
@@ -88,27 +90,41 @@ class Consumer:
         unreadable: list[tuple[Delivery, str]] = []
         for delivery in deliveries:
             try:
-                # Of two messages for one job one is enough; the other comes back and finds it leased or final.
-                wanted.setdefault(job_of(delivery.body), delivery)
+                job_id = job_of(delivery.body)
             except ValueError as error:
                 unreadable.append((delivery, str(error)))
+                continue
+            if job_id in wanted:
+                # One message for a job is enough.
+                self._deleter.put_nowait(delivery.receipt_handle)
+            else:
+                wanted[job_id] = delivery
         if unreadable:
             log.error("message.unreadable", messages=len(unreadable))
             await self._queue.bury(unreadable)
-        if not wanted:
-            return
-        async with self._database.connect() as connection:
-            claimed = await claim(connection, wanted, self._lease)
+        if wanted:
+            await self._claim(wanted)
+
+    async def _claim(self, wanted: Mapping[UUID, Delivery]) -> None:
+        """Claim jobs; results that wait to be settled ride along in the same statement."""
+        moves = claim_moves(wanted, self._lease)
+        settling = self._settler.take()
+        async with answering(settling), self._database.connect() as connection:
+            taken = await advance(connection, [*moves, *(move for move, _ in settling)], with_inputs=True)
+            self._publisher.publish(map(JobUpdate.of_move, taken.values()))
+            for move, future in settling:
+                if not future.done():
+                    future.set_result(_taken(move, taken))
+            claimed = {move.job_id: taken[move.job_id] for move in moves if _taken(move, taken) is not None}
             missing = [Move(job_id, Event.CLAIM) for job_id in wanted if job_id not in claimed]
             refusals = await explain(connection, missing) if missing else {}
-        self._publisher.publish(map(JobUpdate.of_move, claimed.values()))
-        for job_id, moved in claimed.items():
-            if moved.job.status is JobStatus.PROCESSING:
-                self._begin(moved, wanted[job_id])
+        for job_id, delivery in wanted.items():
+            if job_id in refusals:
+                self._put_off(delivery, refusals[job_id])
+            elif claimed[job_id].job.status is JobStatus.PROCESSING:
+                self._begin(claimed[job_id], delivery)
             else:
-                self._deleter.put_nowait(wanted[job_id].receipt_handle)
-        for job_id, refusal in refusals.items():
-            self._put_off(wanted[job_id], refusal)
+                self._deleter.put_nowait(delivery.receipt_handle)
 
     async def finish(self, grace: timedelta) -> None:
         """Let running jobs end within the grace period, release the rest, and deliver all that is left to say."""
@@ -227,7 +243,10 @@ class Consumer:
         tries = 0
         while True:
             try:
-                moved = await self._settler.put(move)
+                settling = self._settler.put_nowait(move)
+                if len(self._leases) == 1:
+                    self._settler.leave()  # nobody else is about to end
+                moved = await settling
                 break
             except Unavailable as error:
                 # The result is made and paid for: keep it until it can be stored, or is refused.
@@ -247,4 +266,10 @@ class Consumer:
         async with self._database.connect() as connection:
             taken = await advance(connection, moves)
         self._publisher.publish(map(JobUpdate.of_move, taken.values()))
-        return [taken.get(move.job_id) for move in moves]
+        return [_taken(move, taken) for move in moves]
+
+
+def _taken(move: Move, taken: Mapping[UUID, Moved]) -> Moved | None:
+    """Return what became of a move; another one may have moved the same job."""
+    moved = taken.get(move.job_id)
+    return moved if moved is not None and moved.transition.event is move.event else None

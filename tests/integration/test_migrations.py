@@ -46,7 +46,7 @@ UNION SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace
 """)
 
 
-async def _in_database(url: str, action: Callable[[Connection], Any]) -> Any:  # noqa: ANN401 - what the action returns
+async def _in_database(url: str, action: Callable[[Connection], Any]) -> Any:
     engine = create_async_engine(asyncpg_url(url), poolclass=NullPool)
     try:
         async with engine.begin() as connection:

@@ -17,7 +17,7 @@ from services.lifecycle import Event, JobStatus
 from services.resources import Resources
 from services.streams import Inbox
 from services.updates import JobUpdate, UpdateKind
-from tests.conftest import Opener, running_loops, until
+from tests.conftest import Opener, recorded_statements, running_loops, until
 from tests.factories import a_request, an_asset
 
 LEASE = timedelta(seconds=30)
@@ -175,17 +175,10 @@ async def test_a_live_update_costs_no_sql(services: Resources) -> None:
         for event in (Event.RELEASE, Event.CLAIM, Event.SUCCEED):
             await job.take(event, publish=False)
             moves.append(JobUpdate.of_move(job.moved))
-        asked: list[str] = []
-        original = services.streams._read  # noqa: SLF001 - counted, not replaced
-
-        async def counted(*arguments: object, **options: object) -> object:
-            asked.append("log")
-            return await original(*arguments, **options)  # type: ignore[arg-type]
-
-        services.streams._read = counted  # type: ignore[method-assign, assignment] # noqa: SLF001
-        services.publisher.publish(moves)
-        assert await seqs(stream) == [3, 4, 5]
-        assert asked == []
+        with recorded_statements() as statements:
+            services.publisher.publish(moves)
+            assert await seqs(stream) == [3, 4, 5]
+        assert statements == []
 
 
 async def test_many_readers_of_one_job_share_one_channel(services: Resources) -> None:

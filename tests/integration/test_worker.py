@@ -1,0 +1,280 @@
+"""The worker's parts in this process, on real PostgreSQL, Valkey, SQS and storage."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+
+from services.events import CANCELLED_CHANNEL
+from services.job_queries import JobFilter, JobState, count_jobs, find_jobs, read_log
+from services.job_store import create
+from services.lifecycle import Event, JobStatus
+from services.resources import Resources
+from services.sqs import Message
+from tests.conftest import Opener, recorded_statements, running_loops, until
+from tests.factories import a_new_job, a_request
+from worker.consumer import Consumer
+from worker.handlers import register_handler
+from worker.handlers.asset_generation import JOB_TYPE, generate_asset
+from worker.leases import Leases
+from worker.providers import build_providers
+
+register_handler(JOB_TYPE, generate_asset)
+
+
+class InProcessWorker:
+    """A worker's consumer and heartbeat, run by the test."""
+
+    def __init__(self, resources: Resources) -> None:
+        settings = resources.settings
+        self.resources = resources
+        self.leases = Leases(
+            resources.database,
+            resources.queue,
+            lease=settings.lease,
+            heartbeat=timedelta(seconds=settings.heartbeat_s),
+        )
+        self.consumer = Consumer(resources, build_providers(simulator=True), self.leases)
+
+    @asynccontextmanager
+    async def running(self, *, beating: bool = True, grace: timedelta = timedelta()) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self.consumer.run())]
+        if beating:
+            tasks.append(asyncio.create_task(self.leases.run()))
+        async with self.resources.feed.listen(CANCELLED_CHANNEL, self.leases):
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await self.consumer.finish(grace)
+
+
+@pytest.fixture
+async def worker(open_services: Opener) -> AsyncIterator[InProcessWorker]:
+    resources = await open_services(LOREKEEPER_LEASE_S="2", LOREKEEPER_HEARTBEAT_S="0.5")
+    async with running_loops(resources):
+        yield InProcessWorker(resources)
+
+
+async def ask(resources: Resources, **prompt: object) -> UUID:
+    asked = await resources.jobs.create(a_request(prompt_spec=prompt), requested_by="tester")
+    return asked.state.job.id
+
+
+async def state(resources: Resources, job_id: UUID) -> JobState:
+    async with resources.database.connect() as connection:
+        return (await find_jobs(connection, [job_id]))[job_id]
+
+
+def reached(resources: Resources, job_id: UUID, *statuses: JobStatus) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return (await state(resources, job_id)).job.status in statuses
+
+    return check
+
+
+async def events(resources: Resources, job_id: UUID) -> list[Event]:
+    async with resources.database.connect() as connection:
+        page = await read_log(connection, job_id, after=0, limit=100)
+    return [entry.event for entry in page.transitions]
+
+
+async def is_empty(resources: Resources) -> bool:
+    depth = await resources.queue.depth()
+    return (depth.available, depth.in_flight, depth.delayed) == (0, 0, 0)
+
+
+async def test_a_job_runs_to_its_asset_and_its_message_is_deleted(worker: InProcessWorker, tmp_path: Path) -> None:
+    services = worker.resources
+    async with worker.running():
+        job_id = await ask(services, size_bytes=100_000)
+        await until(reached(services, job_id, JobStatus.SUCCEEDED))
+        await until(lambda: is_empty(services))
+    found = await state(services, job_id)
+    assert found.asset is not None
+    content = (tmp_path / "home" / "assets" / found.asset.storage_key).read_bytes()
+    assert len(content) == found.asset.size_bytes == 100_000
+    assert hashlib.sha256(content).hexdigest() == found.asset.checksum
+    assert await events(services, job_id) == [Event.CREATE, Event.CLAIM, Event.SUCCEED]
+
+
+async def test_a_passing_error_is_retried_and_told(worker: InProcessWorker) -> None:
+    services = worker.resources
+    async with worker.running():
+        job_id = await ask(services, fail_attempts=2, error_code="BUSY")
+        await until(reached(services, job_id, JobStatus.SUCCEEDED), within_s=20)
+    async with services.database.connect() as connection:
+        log = (await read_log(connection, job_id, after=0, limit=100)).transitions
+    assert [entry.event for entry in log] == [
+        Event.CREATE,
+        Event.CLAIM,
+        Event.RETRY,
+        Event.CLAIM,
+        Event.RETRY,
+        Event.CLAIM,
+        Event.SUCCEED,
+    ]
+    assert [entry.error_code for entry in log if entry.event is Event.RETRY] == ["BUSY", "BUSY"]
+
+
+async def test_the_last_attempt_and_a_permanent_error_are_final(worker: InProcessWorker) -> None:
+    services = worker.resources
+    async with worker.running():
+        spent = await ask(services, fail_attempts=99)
+        permanent = await ask(services, fail_attempts=1, permanent=True, error_code="POLICY")
+        for job_id in (spent, permanent):
+            await until(reached(services, job_id, JobStatus.FAILED), within_s=20)
+        await until(lambda: is_empty(services))
+    assert (await state(services, spent)).job.attempt == 3
+    job = (await state(services, permanent)).job
+    assert (job.attempt, job.error_code) == (1, "POLICY")
+
+
+async def test_an_attempt_that_runs_too_long_is_stopped(worker: InProcessWorker) -> None:
+    services = worker.resources
+    request = a_request(prompt_spec={"duration_ms": 60_000}, timeout_s=1, max_attempts=1)
+    job_id = (await services.jobs.create(request, requested_by="tester")).state.job.id
+    async with worker.running():
+        await until(reached(services, job_id, JobStatus.FAILED))
+    assert (await state(services, job_id)).job.error_code == "TIMEOUT"
+
+
+async def test_a_heartbeat_keeps_a_long_run_to_itself(worker: InProcessWorker) -> None:
+    """Falls without `Leases.run`: the lease of 2 s runs out, and the message comes back."""
+    services = worker.resources
+    async with worker.running():
+        job_id = await ask(services, duration_ms=5_000, steps=50)
+        await until(reached(services, job_id, JobStatus.SUCCEEDED), within_s=15)
+    assert await events(services, job_id) == [Event.CREATE, Event.CLAIM, Event.SUCCEED]
+
+
+async def test_the_job_of_a_dead_worker_runs_again_once_its_lease_has_run_out(worker: InProcessWorker) -> None:
+    services = worker.resources
+    job_id = await ask(services, duration_ms=100)
+    dead = InProcessWorker(services)
+    await services.dispatcher.drain()
+    deliveries = await services.queue.receive()
+    await dead.consumer.take(deliveries)
+    for held in dead.leases:
+        assert held.task is not None
+        held.task.cancel()  # as if the process were gone: nothing is settled
+    async with worker.running():
+        await until(reached(services, job_id, JobStatus.SUCCEEDED), within_s=8)
+    assert await events(services, job_id) == [Event.CREATE, Event.CLAIM, Event.RECLAIM, Event.SUCCEED]
+
+
+async def test_a_duplicate_delivery_runs_nothing_and_is_deleted(worker: InProcessWorker) -> None:
+    services = worker.resources
+    job_id = await ask(services, duration_ms=500)
+    body = orjson.dumps({"job_id": str(job_id), "type": JOB_TYPE}).decode()
+    await services.queue.send([Message(body)] * 5)
+    async with worker.running():
+        await until(reached(services, job_id, JobStatus.SUCCEEDED))
+        await until(lambda: is_empty(services), within_s=10)
+    assert await events(services, job_id) == [Event.CREATE, Event.CLAIM, Event.SUCCEED]
+
+
+async def test_poison_goes_to_the_dead_letters_with_its_reason_and_stops_nobody(worker: InProcessWorker) -> None:
+    services = worker.resources
+    poison = ["", "{", "[]", "null", '{"job_id": 7}', '{"job_id": "x"}', '"job_id"']
+    await services.queue.send([Message(body) for body in poison[1:]])
+    async with worker.running():
+        job_id = await ask(services)
+        await until(reached(services, job_id, JobStatus.SUCCEEDED))
+        await until(lambda: is_empty(services))
+    assert (await services.queue.depth()).dead_letters == len(poison) - 1
+
+
+async def test_a_message_whose_job_is_unknown_is_deleted(worker: InProcessWorker) -> None:
+    services = worker.resources
+    await services.queue.send([Message(orjson.dumps({"job_id": str(uuid4())}).decode())])
+    async with worker.running():
+        await until(lambda: is_empty(services))
+
+
+async def test_a_running_job_is_stopped_when_it_is_cancelled(worker: InProcessWorker) -> None:
+    services = worker.resources
+    async with worker.running(beating=False):
+        job_id = await ask(services, duration_ms=60_000)
+        await until(reached(services, job_id, JobStatus.PROCESSING))
+        await services.jobs.cancel(job_id)
+        await until(lambda: len(worker.leases) == 0, within_s=2)
+        await until(lambda: is_empty(services))
+    assert await events(services, job_id) == [Event.CREATE, Event.CLAIM, Event.CANCEL]
+
+
+async def test_a_cancellation_that_was_not_heard_is_noticed_by_the_heartbeat(worker: InProcessWorker) -> None:
+    services = worker.resources
+    async with worker.running():
+        job_id = await ask(services, duration_ms=60_000)
+        await until(reached(services, job_id, JobStatus.PROCESSING))
+        # The hearing is switched off, not the saying.
+        worker.leases.push = lambda update, size: None  # type: ignore[method-assign] # noqa: ARG005
+        await services.jobs.cancel(job_id)
+        await until(lambda: len(worker.leases) == 0, within_s=3)
+
+
+async def test_shutdown_lets_short_jobs_end_and_releases_long_ones(worker: InProcessWorker) -> None:
+    services = worker.resources
+    async with worker.running(grace=timedelta(seconds=1.5)):
+        short = await ask(services, duration_ms=600)
+        long = await ask(services, duration_ms=60_000)
+        await until(lambda: len(worker.leases) == 2)
+    assert (await state(services, short)).job.status is JobStatus.SUCCEEDED
+    job = (await state(services, long)).job
+    assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
+    (delivery,) = await services.queue.receive(wait=timedelta(seconds=2))
+    assert str(long) in delivery.body
+
+
+async def test_a_backlog_costs_a_third_of_an_sqs_request_a_job(open_services: Opener) -> None:
+    """The budgets of a backlog: at most 0.32 SQS requests and 0.15 SQL round trips a job."""
+    resources = await open_services(LOREKEEPER_LEASE_S="30", LOREKEEPER_HEARTBEAT_S="10")
+    requests: list[str] = []
+    client = resources.queue._client  # noqa: SLF001 - its requests are counted
+    client.meta.events.register(
+        "before-send.sqs", lambda request, **_: requests.append(request.headers["X-Amz-Target"].decode())
+    )
+    wanted = [a_new_job() for _ in range(1000)]
+    async with running_loops(resources):
+        with recorded_statements() as statements:
+            async with resources.database.connect() as connection:
+                made = await create(connection, wanted)
+            resources.dispatcher.submit(moved.job for moved in made)
+            await resources.dispatcher.drain()
+            worker = InProcessWorker(resources)
+            async with worker.running():
+                await until(lambda: succeeded(resources, len(wanted)), within_s=30)
+        asked = [statement for statement in statements if "count(*)" not in statement]
+    assert await is_empty(resources)
+    sqs = Counter(name.removeprefix("AmazonSQS.") for name in requests)
+    batches = sum(sqs[name] for name in ("SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch"))
+    assert batches <= 0.32 * len(wanted), sqs
+    assert len(asked) <= 0.15 * len(wanted), Counter(statement[:60] for statement in asked)
+
+
+async def succeeded(resources: Resources, number: int) -> bool:
+    async with resources.database.connect() as connection:
+        return await count_jobs(connection, JobFilter(status=[JobStatus.SUCCEEDED])) == number
+
+
+async def test_one_job_alone_costs_four_statements(worker: InProcessWorker) -> None:
+    services = worker.resources
+    async with worker.running():
+        with recorded_statements() as statements:
+            job_id = await ask(services)
+            await asyncio.sleep(0)
+            async with aclosing(services.streams.job_updates(job_id)) as stream:
+                assert [update.status async for update in stream][-1] is JobStatus.SUCCEEDED
+            await services.dispatcher.drain()
+    asked = [statement for statement in statements if "LEFT OUTER JOIN" not in statement]  # the stream's own
+    assert len(asked) <= 4, asked
