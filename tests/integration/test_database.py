@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from services.database import Database, asyncpg_url
 from services.errors import DatabaseUnavailable
+from tests.conftest import until
 
 SOON = timedelta(seconds=1)
 PID = text("SELECT pg_backend_pid()")
@@ -79,14 +80,13 @@ async def test_a_server_that_is_away_is_reported_in_time() -> None:
 
 
 async def test_a_server_that_never_answers_is_reported_in_time() -> None:
-    silent = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(60), "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    database = Database(f"postgresql://u:p@127.0.0.1:{port}/d", timeout=timedelta(milliseconds=300))
-    async with asyncio.timeout(3):
-        with pytest.raises(DatabaseUnavailable):
-            await database.ping()
-    await database.close()
-    silent.close()
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:  # the kernel connects, nobody accepts
+        port = silent.getsockname()[1]
+        database = Database(f"postgresql://u:p@127.0.0.1:{port}/d", timeout=timedelta(milliseconds=300))
+        async with asyncio.timeout(3):
+            with pytest.raises(DatabaseUnavailable):
+                await database.ping()
+        await database.close()
 
 
 async def test_a_statement_that_takes_too_long_is_reported_and_stopped(database_url: str) -> None:
@@ -94,13 +94,13 @@ async def test_a_statement_that_takes_too_long_is_reported_and_stopped(database_
     with pytest.raises(DatabaseUnavailable):
         async with database.connect() as connection:
             await connection.execute(text("SELECT pg_sleep(30)"))
-    async with database.connect() as connection:
-        running = text(
-            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(3%'"
-        )
-        async with asyncio.timeout(3):
-            while (await connection.execute(running)).scalar_one() > 1:  # itself is one
-                await asyncio.sleep(0.02)
+
+    async def stopped() -> bool:
+        others = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'")
+        async with database.connect() as connection:
+            return (await connection.execute(others)).scalar_one() == 0
+
+    await until(stopped, within_s=3)
     await database.close()
 
 
@@ -129,10 +129,13 @@ async def test_a_killed_connection_is_replaced_without_an_error_for_the_next_cal
 async def test_a_connection_killed_in_use_is_unavailable_for_its_caller_alone(
     single: Database, database_url: str
 ) -> None:
-    with pytest.raises(DatabaseUnavailable):
+    async def die() -> None:
         async with single.connect() as connection:
             await _kill(database_url, (await connection.execute(PID)).scalar_one())
             await connection.execute(PID)
+
+    with pytest.raises(DatabaseUnavailable):
+        await die()
     await single.ping()
 
 

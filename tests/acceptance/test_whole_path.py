@@ -1,0 +1,191 @@
+"""The whole path by processes as a newcomer runs them: everything embedded, or the parts apart."""
+
+import io
+import json
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT, until
+from tests.processes import Process, ask, is_gone, watch
+
+Start = Callable[..., Process]
+README = (ROOT / "README.md").read_text()
+
+
+def block(language: str, beginning: str) -> str:
+    """Return the README's first code block of a language that begins so."""
+    for found in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL):
+        if found.lstrip().startswith(beginning):
+            return str(found)
+    raise AssertionError(f"README has no {language} block that begins with {beginning!r}")
+
+
+MUTATION = block("graphql", "mutation")
+SUBSCRIPTION = block("graphql", "subscription")
+
+
+async def follow(url: str, job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Watch a job by the README's subscription; returns the updates."""
+    variables = {"jobId": job["id"], "after": None}
+    return [item["jobUpdates"] for item in await watch(url, SUBSCRIPTION, variables)]
+
+
+async def make_a_picture(url: str) -> list[dict[str, Any]]:
+    """Do what the README's quickstart says; returns the updates."""
+    answer = ask(url, MUTATION)
+    assert "errors" not in answer, answer
+    job = answer["data"]["createAssetJob"]["job"]
+    updates = await follow(url, job)
+    last = updates[-1]
+    assert last["status"] == "SUCCEEDED", updates
+    async with httpx.AsyncClient() as client:
+        picture = await client.get(last["job"]["asset"]["downloadUrl"])
+    assert picture.status_code == 200
+    assert picture.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(picture.content)).size == (1024, 640)
+    return updates
+
+
+async def test_quickstart_of_the_readme(start: Start, tmp_path: Path) -> None:
+    server = start("server.py")
+    url = server.url
+    server.wait_for("worker.ready")
+    updates = await make_a_picture(url)
+    seqs = [update["seq"] for update in updates if update["kind"] != "PROGRESS"]
+    assert seqs == list(range(seqs[0], 4))
+    stack = json.loads((tmp_path / "home" / "stack.json").read_text())
+    assert set(stack) == {"postgres", "redis", "sqs"}
+    assert all(psutil.pid_exists(part["pid"]) and part["url"] for part in stack.values())
+
+
+async def test_ctrl_c_leaves_no_process_behind(start: Start, tmp_path: Path) -> None:
+    server = start("server.py")
+    server.wait_for("worker.ready")
+    family = [process.pid for process in server.family()]
+    assert len(family) >= 5  # the server, the worker, three services
+    assert server.stop(signal.SIGINT) == 0
+    await until(lambda: all(map(is_gone, family)))
+    assert not (tmp_path / "home" / "stack.json").exists()
+
+
+async def test_a_killed_server_takes_its_processes_along(start: Start) -> None:
+    server = start("server.py")
+    server.wait_for("worker.ready")
+    family = [process.pid for process in server.family()]
+    server.popen.kill()
+    await until(lambda: all(map(is_gone, family)), within_s=30)
+
+
+async def test_jobs_survive_a_restart_of_everything(start: Start) -> None:
+    server = start("server.py", "--no-worker")
+    job = ask(server.url, MUTATION)["data"]["createAssetJob"]["job"]
+    assert server.stop() == 0
+    server = start("server.py")
+    updates = await follow(server.url, job)
+    assert updates[-1]["status"] == "SUCCEEDED"
+
+
+async def test_api_and_worker_apart_share_the_home(start: Start) -> None:
+    server = start("server.py", "--no-worker")
+    url = server.url
+    job = ask(url, MUTATION)["data"]["createAssetJob"]["job"]
+    worker = start("-m", "worker")
+    worker.wait_for("worker.joins.*postgres, redis, sqs|postgres, redis, sqs.*worker.joins")
+    updates = await follow(url, job)
+    kinds = [(update["kind"], update["status"]) for update in updates]
+    assert kinds[0] == ("SNAPSHOT", "QUEUED")
+    assert kinds[1] == ("TRANSITION", "PROCESSING")
+    assert ("PROGRESS", "PROCESSING") in kinds
+    assert kinds[-1] == ("TRANSITION", "SUCCEEDED")
+    assert worker.stop() == 0
+    assert ask(url, "{__typename}")["data"]
+
+
+async def test_configured_services_are_used_instead_of_embedded_ones(
+    start: Start, environment: dict[str, str], tmp_path: Path
+) -> None:
+    configured = environment | {"LOREKEEPER_PORT": "0"}
+    server = start("server.py", **configured)
+    server.wait_for("worker.ready")
+    assert not (tmp_path / "home" / "stack.json").exists()
+    await make_a_picture(server.url)
+    assert server.stop() == 0
+
+
+async def test_uvicorn_serves_the_application_with_several_processes(
+    start: Start, environment: dict[str, str]
+) -> None:
+    server = start("-m", "uvicorn", "server:app", "--workers", "2", "--port", "0", **environment)
+    port = server.wait_for(r"running on http://127\.0\.0\.1:(\d+)").group(1)
+    start("-m", "worker", **environment).wait_for("worker.ready")
+    await until(lambda: len(re.findall("Application startup complete", server.output)) == 2, within_s=30)
+    await make_a_picture(f"http://127.0.0.1:{port}")
+
+
+def test_health_readiness_and_metrics(start: Start) -> None:
+    url = start("server.py", "--no-worker").url
+    assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
+    ready = httpx.get(f"{url}/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["services"] == {"postgres": "ok", "redis": "ok", "sqs": "ok"}
+    assert set(ready.json()["loops"]) == {"publisher", "feed", "streams", "dispatcher"}
+    assert "lorekeeper_events_dropped" in httpx.get(f"{url}/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("LOREKEEPER_PORT", "eighty"),
+        ("LOREKEEPER_HEARTBEAT_S", "20"),
+        ("DATABASE_URL", "mysql://u:secret@localhost/x"),
+        ("LOREKEEPER_HOST", "0.0.0.0"),  # noqa: S104 - refused, that is the point
+        ("LOREKEEPER_AUTH", "wishful"),
+    ],
+)
+@pytest.mark.parametrize("program", [("server.py",), ("-m", "worker")])
+def test_a_wrong_setting_is_named_in_one_line_with_exit_code_2(
+    start: Start, program: tuple[str, ...], setting: str, value: str
+) -> None:
+    process = start(*program, **{setting: value})
+    assert process.popen.wait(20) == 2
+    (line,) = process.output.strip().splitlines()
+    assert setting in line
+    assert "secret" not in line
+
+
+def test_an_unreachable_database_is_told_after_the_deadline(start: Start, environment: dict[str, str]) -> None:
+    broken = environment | {
+        "DATABASE_URL": "postgresql://u:secret@127.0.0.1:1/x",
+        "LOREKEEPER_STARTUP_TIMEOUT_S": "1",
+    }
+    for program in (("server.py",), ("-m", "worker")):
+        process = start(*program, **broken)
+        assert process.popen.wait(20) == 1
+        line = process.output.strip().splitlines()[-1]
+        assert "DATABASE_URL" in line
+        assert "secret" not in line
+
+
+def test_a_worker_without_services_says_what_to_do(start: Start) -> None:
+    process = start("-m", "worker")
+    assert process.popen.wait(20) == 2
+    assert "python server.py" in process.output
+
+
+def test_a_taken_port_and_a_busy_home_are_told(start: Start) -> None:
+    first = start("server.py", "--no-worker")
+    port = first.url.rsplit(":", 1)[1]
+    taken = start("server.py", LOREKEEPER_PORT=port)
+    assert taken.popen.wait(20) == 2
+    assert "LOREKEEPER_PORT" in taken.output
+    busy = start("server.py")
+    assert busy.popen.wait(20) == 1
+    assert str(first.popen.pid) in busy.output

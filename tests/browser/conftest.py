@@ -1,0 +1,67 @@
+"""A real browser: Debian's Chromium, driven by Playwright."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.processes import Process
+
+# Read here because every test runs without the developer's own LOREKEEPER_ variables.
+_WANTED = os.environ.get("LOREKEEPER_CHROMIUM")
+_REQUIRED = os.environ.get("LOREKEEPER_REQUIRE_BROWSER") == "1"
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# Only what we ask for goes over the wire, and neither a GPU nor a sandbox is needed.
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Run one browser for all tests; skip them where there is none and none is required."""
+    path = _WANTED or next(filter(None, map(shutil.which, _NAMES)), None)
+    if path is None or not Path(path).exists():
+        reason = (
+            f"no Chromium{f' at {path}' if path else ''}: `apt-get install chromium` or "
+            "`LOREKEEPER_CHROMIUM=/path/to/chromium make test` enables the browser tests"
+        )
+        if _REQUIRED:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Start one of our programs in the home of this test; what still runs at the end is stopped."""
+    base = {"LOREKEEPER_HOME": str(tmp_path / "home"), "LOREKEEPER_PORT": "0"}
+    with contextlib.ExitStack() as running:
+
+        def start_one(*arguments: str) -> Process:
+            process = Process(*arguments, environment=base)
+            running.callback(_stop, process)
+            return process
+
+        yield start_one
+
+
+def _stop(process: Process) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.stop(within_s=20)
+    if process.popen.poll() is None:
+        process.kill_all()
