@@ -29,12 +29,15 @@ class Context:
         resources: what the process works with.
         caller: who asks.
         base_url: the address under which the caller reached this server.
+        lasting: whether the context outlives one answer, as that of a WebSocket does. Its loaders then batch
+            but do not remember, for rows change.
     """
 
-    def __init__(self, resources: Resources, caller: Caller, base_url: str) -> None:
+    def __init__(self, resources: Resources, caller: Caller, base_url: str, *, lasting: bool) -> None:
         self.resources = resources
         self.caller = caller
         self.base_url = base_url
+        self._remembers = not lasting
         self.connection_params: dict[str, object] | None = None
 
     @cached_property
@@ -46,8 +49,7 @@ class Context:
                 found = await find_jobs(connection, ids)
             return [found.get(job_id) for job_id in ids]
 
-        # Loaders batch and never remember: a WebSocket's context lives on while rows change.
-        return DataLoader(load, cache=False)
+        return DataLoader(load, cache=self._remembers)
 
     @cached_property
     def assets(self) -> DataLoader[UUID, AssetRecord | None]:
@@ -58,7 +60,7 @@ class Context:
                 found = await find_assets(connection, ids)
             return [found.get(asset_id) for asset_id in ids]
 
-        return DataLoader(load, cache=False)
+        return DataLoader(load, cache=self._remembers)
 
     @cached_property
     def derivations(self) -> DataLoader[UUID, DerivationRecord]:
@@ -69,7 +71,7 @@ class Context:
                 found = await find_derivations(connection, ids)
             return [found[job_id] for job_id in ids]
 
-        return DataLoader(load, cache=False)
+        return DataLoader(load, cache=self._remembers)
 
 
 Operation = Info[Context, None]

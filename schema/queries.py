@@ -31,7 +31,7 @@ class JobFilterInput:
         """Return the filter as the store knows it.
 
         Raises:
-            InvalidInput: an instant without a time zone.
+            InvalidInput: an instant without a time zone, or outside the calendar.
         """
         return JobFilter(
             world_id=self.world_id,
@@ -49,7 +49,10 @@ def _aware(value: datetime | None, name: str) -> datetime | None:
         return None
     if value.tzinfo is None:
         raise InvalidInput(["filter", name], "needs a time zone, such as a final Z")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(["filter", name], "lies outside the years 1 to 9999 in UTC") from None
 
 
 @strawberry.type

@@ -67,7 +67,8 @@ class GraphQLView(GraphQL[Context, None]):
     ) -> Context:
         """Make the context of a request or a connection."""
         resources: Resources = request.app.state.resources
-        return Context(resources, ANONYMOUS, self._public_url or _base_url(request))
+        base_url = self._public_url or _base_url(request)
+        return Context(resources, ANONYMOUS, base_url, lasting=isinstance(request, WebSocket))
 
     async def render_graphql_ide(self, request: Request) -> Response:  # noqa: ARG002 - Strawberry's signature
         """Answer a browser with the explorer."""

@@ -16,6 +16,6 @@ def delay(tries: int, *, base: timedelta, most: timedelta) -> timedelta:
         base: the wait after the first try.
         most: no wait is longer.
     """
-    # The exponent is bounded because 2**10000 is not a timedelta.
-    full = min(base * float(2 ** min(tries - 1, 32)), most)
-    return full / 2 + full / 2 * random.random()  # noqa: S311 - spreads load, guards nothing
+    # Reckoned in seconds, where large numbers are no error as in a timedelta; 2.0**1024 would be one.
+    full_s = min(base.total_seconds() * 2.0 ** min(tries - 1, 64), most.total_seconds())
+    return timedelta(seconds=full_s / 2 + full_s / 2 * random.random())  # noqa: S311 - spreads load, guards nothing

@@ -95,7 +95,8 @@ _SIMULATOR_PROMPT: Final[JsonObject] = {
         "size_bytes": {"type": "integer", "minimum": 0, "maximum": 1 << 30, "default": 64},
         "fail_attempts": {"type": "integer", "minimum": 0, "maximum": 1000, "default": 0},
         "permanent": {"type": "boolean", "default": False},
-        "error_code": {"type": "string", "pattern": "^[A-Z][A-Z0-9_]{0,63}$", "default": "SIMULATED"},
+        # A `$` would let Python accept a newline behind the code.
+        "error_code": {"type": "string", "pattern": r"^[A-Z][A-Z0-9_]{0,63}(?![\s\S])", "default": "SIMULATED"},
     },
     "additionalProperties": False,
 }

@@ -9,7 +9,7 @@ from uuid import UUID
 from services.errors import InvalidInput
 
 _VERSION: Final = 1
-_JOB: Final = struct.Struct(">BB16sI")  # version, kind, job, seq
+_JOB: Final = struct.Struct(">BB16si")  # version, kind, job, seq (as wide as the column)
 _PAGE: Final = struct.Struct(">BB16s")  # version, kind, id of the row
 _JOB_KIND: Final = ord("j")
 _PAGE_KIND: Final = ord("p")
@@ -29,7 +29,10 @@ def job_position(cursor: str, job_id: UUID) -> int:
     parts = _decode(cursor, _JOB, _JOB_KIND)
     if parts[0] != job_id.bytes:
         raise InvalidInput(["after"], "is the cursor of another job")
-    return int(parts[1])
+    seq = int(parts[1])
+    if seq < 0:
+        raise InvalidInput(["after"], "is not a cursor of this kind")
+    return seq
 
 
 def page_cursor(row_id: UUID) -> str:

@@ -162,7 +162,10 @@ def _instant(value: datetime | None, path: Path) -> datetime | None:
         raise InvalidInput(path, "needs a time zone, such as a final Z")
     if value > datetime.now(UTC) + _FARTHEST:
         raise InvalidInput(path, f"lies more than {_FARTHEST.days} days ahead")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(path, "lies before the year 1 in UTC") from None
 
 
 def _references(references: References, path: Path) -> dict[str, Any]:

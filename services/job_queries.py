@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, and_, any_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -92,7 +92,7 @@ class LogPage:
 
 async def find_jobs(connection: AsyncConnection, job_ids: Collection[UUID]) -> dict[UUID, JobState]:
     """Read jobs by id; what does not exist is missing from the result."""
-    query = select(*_JOB, *_ASSET).outerjoin(Asset, _READY).where(col(Job.id).in_(job_ids))
+    query = select(*_JOB, *_ASSET).outerjoin(Asset, _READY).where(_among(Job.id, job_ids))
     return {state.job.id: state for state in map(_state, await connection.execute(query))}
 
 
@@ -174,20 +174,25 @@ async def read_log(connection: AsyncConnection, job_id: UUID, *, after: int, lim
 
 async def latest_seqs(connection: AsyncConnection, job_ids: Collection[UUID]) -> dict[UUID, int]:
     """Read how far jobs have come."""
-    rows = await connection.execute(select(col(Job.id), col(Job.seq)).where(col(Job.id).in_(job_ids)))
+    rows = await connection.execute(select(col(Job.id), col(Job.seq)).where(_among(Job.id, job_ids)))
     return {row[0]: row[1] for row in rows}
 
 
 async def find_assets(connection: AsyncConnection, asset_ids: Collection[UUID]) -> dict[UUID, AssetRecord]:
     """Read assets by id; what does not exist is missing from the result."""
-    rows = await connection.execute(select(*_ASSET).where(col(Asset.id).in_(asset_ids)))
+    rows = await connection.execute(select(*_ASSET).where(_among(Asset.id, asset_ids)))
     return {asset.id: asset for asset in (_record(AssetRecord, row) for row in rows)}
 
 
 async def find_derivations(connection: AsyncConnection, job_ids: Collection[UUID]) -> dict[UUID, DerivationRecord]:
     """Read what jobs derive from."""
-    rows = await connection.execute(select(*_DERIVATION).where(col(Derivation.job_id).in_(job_ids)))
+    rows = await connection.execute(select(*_DERIVATION).where(_among(Derivation.job_id, job_ids)))
     return {found.job_id: found for found in (_record(DerivationRecord, row) for row in rows)}
+
+
+def _among(column: Any, ids: Collection[UUID]) -> ColumnElement[bool]:  # noqa: ANN401 - a column
+    # One array is one parameter: the statement stays the same, and prepared, whatever the number of ids.
+    return col(column) == any_(literal(list(ids), ARRAY(Uuid)))
 
 
 def _state(row: Sequence[Any]) -> JobState:

@@ -14,7 +14,8 @@ from services.catalog import Catalog, build_catalog
 from services.database import Database
 from services.dispatcher import Dispatcher
 from services.errors import ConfigurationError
-from services.events import Feed, Publisher, open_redis
+from services.events import Publisher, open_redis
+from services.feed import Feed
 from services.jobs import Jobs
 from services.local_stack import LocalStackNotRunning, Part, read_stack
 from services.settings import Settings

@@ -15,7 +15,8 @@ from uuid import UUID
 from services.cursors import job_position
 from services.database import Database
 from services.errors import InvalidInput
-from services.events import Feed, job_channel
+from services.events import job_channel
+from services.feed import Feed
 from services.job_queries import LogPage, latest_seqs, read_log
 from services.updates import JobUpdate, UpdateKind
 

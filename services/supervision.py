@@ -18,6 +18,8 @@ _MOST: Final = timedelta(seconds=10)
 _HEALTHY_AFTER: Final = timedelta(seconds=30)
 """A loop that ran this long is well again: its next failure starts with the shortest delay."""
 
+_CANCEL_AGAIN_S: Final = 0.5
+
 log = structlog.get_logger(__name__)
 
 
@@ -53,9 +55,12 @@ class Supervisor(AbstractAsyncContextManager["Supervisor"]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for task in reversed(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        left = set(self._tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            # Once is not always enough: redis-py 8 swallows a cancellation that meets it while it connects.
+            _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
 
     async def _keep(self, name: str, loop: Callable[[], Awaitable[None]], state: LoopState) -> None:
         failures = 0
@@ -65,6 +70,13 @@ class Supervisor(AbstractAsyncContextManager["Supervisor"]):
             try:
                 await loop()
                 state.last_error = "returned"
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Nobody cancels us: the loop waited for something that was cancelled.
+                state.last_error = type(error).__name__
+                log.exception("loop.failed", loop=name)
             except Unavailable as error:
                 state.last_error = str(error)
                 log.warning("loop.unavailable", loop=name, error=str(error), cause=repr(error.__cause__))

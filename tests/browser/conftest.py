@@ -28,9 +28,12 @@ _FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def browser() -> Iterator[Browser]:
-    """Run one browser for all tests; skip them where there is none and none is required."""
+    """Run a browser for one test; skip the test where there is none and none is required.
+
+    Not for the session: while Playwright runs, the event loop of the tests that come later cannot.
+    """
     path = _WANTED or next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None or not Path(path).exists():
         reason = (

@@ -1,0 +1,189 @@
+"""The receiving half of the fast path: the one Redis subscription of a process.
+
+It is never trusted to be complete. Whenever it could have missed something, it says so.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.errors import EventsUnavailable
+from services.updates import JobUpdate
+
+_SILENCE: Final = timedelta(seconds=5)
+"""A subscription that hears nothing for so long asks Redis whether it is still there."""
+_DEADLINE: Final = timedelta(seconds=2)
+"""For connecting, for sending a command, and for Redis to acknowledge it."""
+_PRESENCE: Final = "lorekeeper:presence"
+"""A channel that nobody publishes on: the connection is in subscribed mode from its beginning."""
+
+log = structlog.get_logger(__name__)
+
+
+class Listener(Protocol):
+    """Whoever listens to a channel."""
+
+    def push(self, update: JobUpdate, size: int) -> None:
+        """Take an update; `size` is that of its message in bytes. Must not wait."""
+
+    def poke(self) -> None:
+        """Learn that updates may have been missed."""
+
+
+class Feed:
+    """The subscription, shared by its listeners through counted channels.
+
+    `run` must be kept running. It uses a bare connection: redis-py's PubSub reconnects behind the caller's back,
+    and what is published meanwhile would be missed without a word.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._pool: Any = redis.connection_pool
+        self._connection: Any = None
+        self._listeners: dict[str, set[Listener]] = {}
+        self._acknowledged: dict[str, asyncio.Future[None]] = {}
+        self._sending = asyncio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        """Whether updates are coming in now."""
+        return self._connection is not None
+
+    @property
+    def channels(self) -> int:
+        """Channels that somebody listens to."""
+        return len(self._listeners)
+
+    @asynccontextmanager
+    async def listen(self, channel: str, listener: Listener) -> AsyncIterator[None]:
+        """Deliver a channel to a listener inside the block.
+
+        The block begins when Redis has acknowledged the subscription, so that whatever commits later arrives;
+        or at once where Redis is away: then a poke follows when it is back.
+        """
+        listeners = self._listeners.setdefault(channel, set())
+        listeners.add(listener)
+        try:
+            await self._subscribe(channel)
+            yield
+        finally:
+            listeners.discard(listener)
+            if not listeners and self._listeners.get(channel) is listeners:
+                del self._listeners[channel]
+                acknowledged = self._acknowledged.pop(channel, None)
+                if acknowledged is not None:
+                    acknowledged.cancel()
+                await self._unsubscribe(channel)
+
+    async def run(self) -> None:
+        """Receive for ever.
+
+        Raises:
+            EventsUnavailable: Redis is away. Everybody was poked.
+        """
+        # No timeout of its own: the deadlines here are ours, and do not swallow cancellations as wait_for does.
+        connection = self._pool.connection_class(**self._pool.connection_kwargs | {"socket_timeout": None})
+        try:
+            async with self._sending, asyncio.timeout(_DEADLINE.total_seconds()):
+                await connection.connect()
+                await connection.send_command("SUBSCRIBE", _PRESENCE, *self._listeners, check_health=False)
+                self._connection = connection
+            await self._receive(connection)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise EventsUnavailable("Redis delivers no updates.") from error
+        finally:
+            self._connection = None
+            for acknowledged in self._acknowledged.values():
+                acknowledged.cancel()
+            self._acknowledged.clear()
+            self._poke_all()
+            await connection.disconnect(nowait=True)
+
+    async def _receive(self, connection: Any) -> None:  # noqa: ANN401 - redis-py leaves it untyped
+        asked = False
+        while True:
+            message = await connection.read_response(timeout=_SILENCE.total_seconds())
+            if message is None:
+                if asked:
+                    raise TimeoutError
+                asked = True
+                await self._send("PING")
+                continue
+            asked = False
+            kind, channel, payload = message[0], message[1].decode(), message[-1]
+            if kind == b"message":
+                self._deliver(channel, payload)
+            elif kind == b"subscribe":
+                self._acknowledge(channel)
+
+    def _deliver(self, channel: str, payload: bytes) -> None:
+        listeners = self._listeners.get(channel)
+        if not listeners:
+            return
+        try:
+            update = JobUpdate.model_validate_json(payload)
+        except ValueError:
+            log.warning("feed.unreadable", channel=channel)
+            for listener in tuple(listeners):
+                listener.poke()
+            return
+        for listener in tuple(listeners):
+            listener.push(update, len(payload))
+
+    def _acknowledge(self, channel: str) -> None:
+        if channel == _PRESENCE:
+            # Whatever was published while we were away is in the log by now, and what follows will arrive.
+            self._poke_all()
+        acknowledged = self._acknowledged.get(channel)
+        if acknowledged is not None and not acknowledged.done():
+            acknowledged.set_result(None)
+
+    async def _subscribe(self, channel: str) -> None:
+        acknowledged = self._acknowledged.get(channel)
+        if acknowledged is None:
+            acknowledged = self._acknowledged[channel] = asyncio.get_running_loop().create_future()
+            async with self._sending:
+                sent = await self._send("SUBSCRIBE", channel)
+            if not sent:
+                self._acknowledged.pop(channel, None)
+                acknowledged.cancel()
+                return
+        try:
+            async with asyncio.timeout(_DEADLINE.total_seconds()):
+                await asyncio.shield(acknowledged)
+        except TimeoutError:
+            log.warning("feed.not_acknowledged", channel=channel)
+        except asyncio.CancelledError:
+            # Either we are cancelled, or the connection broke and `run` cancelled the acknowledgement.
+            if not acknowledged.cancelled():
+                raise
+
+    async def _unsubscribe(self, channel: str) -> None:
+        async with self._sending:
+            if channel not in self._listeners:  # nobody came while we waited for the lock
+                await self._send("UNSUBSCRIBE", channel)
+
+    async def _send(self, *command: str) -> bool:
+        """Send a command on the subscription; returns whether it left."""
+        connection = self._connection
+        if connection is None or not connection.is_connected:
+            return False
+        try:
+            async with asyncio.timeout(_DEADLINE.total_seconds()):
+                await connection.send_command(*command, check_health=False)
+        except (RedisError, OSError, TimeoutError, AttributeError):
+            # AttributeError: it was cut between the check and the write. `run` notices and begins anew.
+            await connection.disconnect(nowait=True)
+            return False
+        return True
+
+    def _poke_all(self) -> None:
+        for listeners in self._listeners.values():
+            for listener in tuple(listeners):
+                listener.poke()

@@ -1,0 +1,349 @@
+"""The GraphQL face over HTTP, in this process, on real services."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+from starlette.applications import Starlette
+
+from server import build_app
+from services.job_store import Move, advance, claim
+from services.lifecycle import Event
+from services.resources import Resources
+from services.settings import load_settings
+from tests.conftest import recorded_statements
+from tests.factories import an_asset
+
+Ask = Callable[..., Awaitable[dict[str, Any]]]
+CREATE = """mutation($input: CreateAssetJobInput!) {
+  createAssetJob(input: $input) { created job { id status attempt maxAttempts priority cursor seq inputHash } }
+}"""
+LIST = """query($filter: JobFilter, $first: Int, $after: String, $last: Int, $before: String) {
+  jobs(filter: $filter, first: $first, after: $after, last: $last, before: $before) {
+    totalCount
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    edges { cursor node { id } }
+  }
+}"""
+VALID = {
+    "worldId": "eldoria",
+    "assetType": "IMAGE",
+    "provider": "local",
+    "promptSpec": {"description": "A lake"},
+}
+
+
+@pytest.fixture
+async def app(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Starlette]:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    app = build_app(load_settings())
+    async with AsyncExitStack() as exits:
+        await exits.enter_async_context(app.router.lifespan_context(app))
+        yield app
+
+
+@pytest.fixture
+def resources(app: Starlette) -> Resources:
+    opened: Resources = app.state.resources
+    return opened
+
+
+@pytest.fixture
+async def client(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://lore.example") as client:
+        yield client
+
+
+@pytest.fixture
+def ask(client: httpx.AsyncClient) -> Ask:
+    async def send(query: str, **variables: object) -> dict[str, Any]:
+        response = await client.post("/graphql", json={"query": query, "variables": variables})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    return send
+
+
+async def created(ask: Ask, **changes: object) -> dict[str, Any]:
+    answer = await ask(CREATE, input=VALID | changes)
+    assert "errors" not in answer, answer
+    job: dict[str, Any] = answer["data"]["createAssetJob"]["job"]
+    return job
+
+
+async def rows(resources: Resources) -> int:
+    async with resources.database.connect() as connection:
+        return int((await connection.execute(text("SELECT count(*) FROM jobs"))).scalar_one())
+
+
+async def test_a_creation_answers_with_the_job(ask: Ask) -> None:
+    job = await created(ask)
+    assert (job["status"], job["attempt"], job["maxAttempts"], job["priority"], job["seq"]) == (
+        "QUEUED",
+        0,
+        3,
+        5,
+        1,
+    )
+
+
+async def test_nulls_of_optional_inputs_mean_their_defaults(ask: Ask) -> None:
+    job = await created(ask, priority=None, maxAttempts=None, references=None, modelId=None, reuseIdentical=None)
+    assert (job["priority"], job["maxAttempts"]) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"worldId": ""}, ["input", "worldId"]),
+        ({"worldId": "a\u0000b"}, ["input", "worldId"]),
+        ({"provider": "nobody"}, ["input", "provider"]),
+        ({"assetType": "MAP"}, ["input", "assetType"]),
+        ({"modelId": "unheard-of"}, ["input", "modelId"]),
+        ({"promptSpec": {}}, ["input", "promptSpec"]),
+        ({"promptSpec": {"description": 7}}, ["input", "promptSpec", "description"]),
+        ({"promptSpec": {"description": "x", "width": 1}}, ["input", "promptSpec", "width"]),
+        ({"promptSpec": {"description": "a\u0000"}}, ["input", "promptSpec", "description"]),
+        ({"promptSpec": None}, None),
+        ({"priority": -1}, ["input", "priority"]),
+        ({"priority": 10}, ["input", "priority"]),
+        ({"maxAttempts": 0}, ["input", "maxAttempts"]),
+        ({"timeoutSeconds": 0}, ["input", "timeoutSeconds"]),
+        ({"runAt": "2026-01-01T00:00:00"}, ["input", "runAt"]),
+        ({"runAt": "9999-01-01T00:00:00Z"}, ["input", "runAt"]),
+        ({"runAt": "soon"}, None),
+        ({"idempotencyKey": ""}, ["input", "idempotencyKey"]),
+        ({"references": {"claimIds": ["a", ""]}}, ["input", "references", "claimIds", 1]),
+        ({"references": {"claimIds": ["x"] * 10_000}}, ["input", "references", "claimIds"]),
+        ({"assetType": "WOBBLE"}, None),
+        ({"worldId": None}, None),
+    ],
+)
+async def test_bad_input_is_refused_by_its_path_and_leaves_nothing(
+    ask: Ask, resources: Resources, changes: dict[str, object], path: list[str | int] | None
+) -> None:
+    answer = await ask(CREATE, input=VALID | changes)
+    (error,) = answer["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    if path is not None:  # the others are refused by GraphQL itself, which names the path in its message
+        assert error["extensions"]["path"] == path
+    assert await rows(resources) == 0
+    await resources.dispatcher.drain()
+    assert await resources.queue.receive(wait=timedelta()) == []
+
+
+@pytest.mark.parametrize("bad", ["", "x", "123", "01890a5d-ac96-774b-bcce-b302099a805", "{}", "é"])
+@pytest.mark.parametrize("field", ["job", "asset", "node"])
+async def test_a_malformed_id_is_bad_input(ask: Ask, field: str, bad: str) -> None:
+    answer = await ask("query($id: ID!) { %s(id: $id) { id } }" % field, id=bad)  # noqa: UP031 - braces
+    (error,) = answer["errors"]
+    assert (error["extensions"]["code"], error["extensions"]["path"]) == ("BAD_USER_INPUT", ["id"])
+
+
+async def test_an_unknown_id_is_null_to_read_and_not_found_to_change(ask: Ask) -> None:
+    unknown = str(uuid4())
+    answer = await ask("query($id: ID!) { job(id: $id) {id} asset(id: $id) {id} node(id: $id) {id} }", id=unknown)
+    assert answer["data"] == {"job": None, "asset": None, "node": None}
+    answer = await ask("mutation($id: ID!) { cancelJob(id: $id) { id } }", id=unknown)
+    assert answer["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
+async def test_an_idempotency_key_returns_the_first_job_or_a_conflict(ask: Ask, resources: Resources) -> None:
+    first = await ask(CREATE, input=VALID | {"idempotencyKey": "k"})
+    again = await ask(CREATE, input=VALID | {"idempotencyKey": "k"})
+    assert again["data"]["createAssetJob"]["created"] is False
+    assert again["data"]["createAssetJob"]["job"]["id"] == first["data"]["createAssetJob"]["job"]["id"]
+    other = await ask(CREATE, input=VALID | {"idempotencyKey": "k", "promptSpec": {"description": "Sea"}})
+    assert other["errors"][0]["extensions"]["code"] == "CONFLICT"
+    elsewhere = await ask(CREATE, input=VALID | {"idempotencyKey": "k", "worldId": "other"})
+    assert elsewhere["data"]["createAssetJob"]["created"] is True
+    assert await rows(resources) == 2
+
+
+async def test_reuse_identical_returns_a_live_job_with_the_same_inputs(ask: Ask) -> None:
+    first = await created(ask, provider="simulator", promptSpec={"steps": 1, "duration_ms": 2})
+    same = {"provider": "simulator", "promptSpec": {"duration_ms": 2.0, "steps": 1}, "reuseIdentical": True}
+    assert (await created(ask, **same))["id"] == first["id"]
+    await ask("mutation($id: ID!) { cancelJob(id: $id) { id } }", id=first["id"])
+    assert (await created(ask, **same))["id"] != first["id"]
+
+
+async def test_jobs_are_listed_newest_first_and_paged_both_ways(ask: Ask) -> None:
+    ids = [(await created(ask))["id"] for _ in range(5)][::-1]
+    await created(ask, worldId="elsewhere")
+
+    async def page(**arguments: object) -> tuple[list[str], dict[str, Any]]:
+        answer = await ask(LIST, filter={"worldId": "eldoria"}, **arguments)
+        found = answer["data"]["jobs"]
+        assert found["totalCount"] == 5
+        return [edge["node"]["id"] for edge in found["edges"]], found["pageInfo"]
+
+    first, info = await page(first=2)
+    assert (first, info["hasNextPage"], info["hasPreviousPage"]) == (ids[:2], True, False)
+    second, info = await page(first=2, after=info["endCursor"])
+    assert (second, info["hasNextPage"], info["hasPreviousPage"]) == (ids[2:4], True, True)
+    back, info_back = await page(last=1, before=info["startCursor"])
+    assert (back, info_back["hasPreviousPage"], info_back["hasNextPage"]) == (ids[1:2], True, True)
+    third, info = await page(first=2, after=info["endCursor"])
+    assert (third, info["hasNextPage"]) == (ids[4:], False)
+    last, info = await page(last=3)
+    assert (last, info["hasPreviousPage"], info["hasNextPage"]) == (ids[2:], True, False)
+    assert (await page(first=0))[0] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"first": -1}, {"first": 101}, {"last": 101}, {"first": 1, "last": 1}, {"after": "x"}, {"before": ""}],
+)
+async def test_impossible_pages_are_bad_input(ask: Ask, arguments: dict[str, object]) -> None:
+    answer = await ask(LIST, **arguments)
+    assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_filters_choose_jobs(ask: Ask) -> None:
+    simulated = await created(ask, provider="simulator", assetType="PDF", promptSpec={})
+    cancelled = await created(ask)
+    await ask("mutation($id: ID!) { cancelJob(id: $id) { id } }", id=cancelled["id"])
+
+    async def found(**wanted: object) -> list[str]:
+        answer = await ask(LIST, filter=wanted)
+        return [edge["node"]["id"] for edge in answer["data"]["jobs"]["edges"]]
+
+    assert await found(provider="simulator") == [simulated["id"]]
+    assert await found(assetType=["PDF", "MAP"]) == [simulated["id"]]
+    assert await found(status=["CANCELLED"]) == [cancelled["id"]]
+    assert await found(requestedBy="somebody else") == []
+    assert await found(createdAfter="2100-01-01T00:00:00Z") == []
+    assert len(await found(createdBefore="2100-01-01T00:00:00+02:00")) == 2
+    assert await found(status=[]) == []
+
+
+async def test_a_page_of_jobs_costs_a_constant_number_of_statements(ask: Ask, resources: Resources) -> None:
+    await asyncio.gather(*(created(ask) for _ in range(100)))
+    await resources.dispatcher.drain()
+    query = """{ jobs(first: 100) { totalCount edges { node {
+        id promptSpec derivation { claimIds inputHash } asset { id } } } } }"""
+    with recorded_statements() as statements:
+        answer = await ask(query)
+    assert len(answer["data"]["jobs"]["edges"]) == 100
+    assert len(statements) <= 4, statements
+    assert resources
+
+
+async def test_a_finished_job_shows_asset_history_and_node(ask: Ask, resources: Resources) -> None:
+    job_id = (await created(ask, provider="simulator", promptSpec={}, references={"claimIds": ["c1"]}))["id"]
+    async with resources.database.connect() as connection:
+        ((key, moved),) = (await claim(connection, [job_id], timedelta(seconds=9))).items()
+        asset = an_asset(moved.job, details={"width": 3})
+        await advance(connection, [Move(key, Event.SUCCEED, held_token=1, asset=asset)])
+    answer = await ask(
+        """query($id: ID!) { node(id: $id) { ... on AssetJob {
+            status progress derivation { claimIds promptSpec }
+            asset { id metadata job { id } downloadUrl(expiresInSeconds: 60) }
+            history(first: 2) { pageInfo { hasNextPage endCursor } edges { node { seq status previousStatus } } }
+        } } }""",
+        id=job_id,
+    )
+    node = answer["data"]["node"]
+    assert (node["status"], node["progress"]) == ("SUCCEEDED", 1.0)
+    assert node["derivation"] == {"claimIds": ["c1"], "promptSpec": {}}
+    assert node["asset"]["metadata"] == {"width": 3}
+    assert node["asset"]["job"]["id"] == job_id
+    assert node["asset"]["downloadUrl"].startswith("http://lore.example/assets/")
+    assert [edge["node"]["seq"] for edge in node["history"]["edges"]] == [1, 2]
+    assert node["history"]["pageInfo"]["hasNextPage"] is True
+    rest = await ask(
+        """query($id: ID!, $after: String) {
+            job(id: $id) { history(after: $after) { edges { node { seq status } } } }
+        }""",
+        id=job_id,
+        after=node["history"]["pageInfo"]["endCursor"],
+    )
+    assert rest["data"]["job"]["history"]["edges"] == [{"node": {"seq": 3, "status": "SUCCEEDED"}}]
+    found = await ask("query($id: ID!) { node(id: $id) { ... on Asset { id status } } }", id=node["asset"]["id"])
+    assert found["data"]["node"]["status"] == "READY"
+
+
+async def test_cancel_and_retry_move_the_job_or_conflict(ask: Ask) -> None:
+    job_id = (await created(ask))["id"]
+    retry = "mutation($id: ID!) { retryJob(id: $id) { status attempt seq } }"
+    cancel = "mutation($id: ID!) { cancelJob(id: $id) { status seq } }"
+    assert (await ask(retry, id=job_id))["errors"][0]["extensions"]["code"] == "CONFLICT"
+    assert (await ask(cancel, id=job_id))["data"]["cancelJob"] == {"status": "CANCELLED", "seq": 2}
+    assert (await ask(cancel, id=job_id))["errors"][0]["extensions"]["code"] == "CONFLICT"
+    assert (await ask(retry, id=job_id))["data"]["retryJob"] == {"status": "QUEUED", "attempt": 0, "seq": 3}
+
+
+async def test_providers_tell_what_they_make(ask: Ask) -> None:
+    answer = await ask("{ providers { name assetTypes models promptSchema(assetType: IMAGE) } }")
+    local, simulator = answer["data"]["providers"]
+    assert (local["name"], local["assetTypes"]) == ("local", ["IMAGE"])
+    assert local["promptSchema"]["required"] == ["description"]
+    assert len(simulator["assetTypes"]) == 5
+
+
+async def test_signed_links_are_checked(client: httpx.AsyncClient, resources: Resources) -> None:
+    async def content() -> AsyncIterator[bytes]:
+        yield b"painting"
+
+    await resources.storage.put("job/1.png", content(), "image/png")
+    url = await resources.storage.url(
+        "job/1.png", filename="a.png", expires_in=timedelta(minutes=1), base_url="http://lore.example/"
+    )
+    good = await client.get(url)
+    assert (good.status_code, good.content, good.headers["content-type"]) == (200, b"painting", "image/png")
+    assert (await client.get(url.replace("1.png?", "2.png?"))).status_code == 404
+    assert (await client.get(url[:-1] + ("0" if url[-1] != "0" else "1"))).status_code == 404
+    assert (await client.get(url.replace("expires=1", "expires=2"))).status_code == 404
+    assert (await client.get("/assets/../signing.key")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"{", {"content-type": "application/json"}),
+        (b"{}", {"content-type": "application/json"}),
+        (b"query={a}", {"content-type": "application/x-www-form-urlencoded"}),
+        (
+            b'{"query": "subscription { jobUpdates(jobId: \\"x\\") { seq } }"}',
+            {"content-type": "application/json"},
+        ),
+        (b'[{"query": "{a}"}]', {"content-type": "application/json"}),
+        (b'{"query": 7}', {"content-type": "application/json"}),
+    ],
+)
+async def test_what_is_no_graphql_request_is_refused_in_json(
+    client: httpx.AsyncClient, body: bytes, headers: dict[str, str]
+) -> None:
+    response = await client.post("/graphql", content=body, headers=headers)
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_no_mutation_by_get(client: httpx.AsyncClient) -> None:
+    response = await client.get("/graphql", params={"query": 'mutation { cancelJob(id: "x") { id } }'})
+    assert response.status_code == 400
+
+
+async def test_a_syntax_error_has_a_code(ask: Ask) -> None:
+    assert (await ask("{ job("))["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_an_unexpected_error_leaves_without_its_text(ask: Ask, resources: Resources) -> None:
+    async with resources.database.connect() as connection:
+        await connection.execute(text("ALTER TABLE jobs RENAME TO gone"))
+    answer = await ask("{ jobs { totalCount } }")
+    error = answer["errors"][0]
+    assert error["extensions"]["code"] == "INTERNAL"
+    assert error["extensions"]["logId"] in error["message"]
+    assert "gone" not in error["message"]
+    assert "SELECT" not in str(answer)

@@ -1,0 +1,181 @@
+"""The inbox of a reader: bounded, and honest about what it has lost."""
+
+import asyncio
+from typing import Final
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.streams import Inbox
+from services.updates import JobUpdate, UpdateKind
+
+BOUND: Final = 256 * 1024
+
+
+def transition(seq: int) -> JobUpdate:
+    return JobUpdate.model_construct(kind=UpdateKind.TRANSITION, seq=seq)
+
+
+def progress(seq: int, fraction: float = 0.5) -> JobUpdate:
+    return JobUpdate.model_construct(kind=UpdateKind.PROGRESS, seq=seq, progress=fraction)
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox(uuid4())
+
+
+async def empty(inbox: Inbox) -> bool:
+    """Whether the reader would have to wait."""
+    reading = asyncio.ensure_future(inbox.next())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return reading.cancel()
+
+
+async def taken(inbox: Inbox) -> list[JobUpdate | None]:
+    """Read until there is nothing left."""
+    found = []
+    while not await empty(inbox):
+        found.append(await inbox.next())
+    return found
+
+
+async def test_updates_come_out_in_the_order_in_which_they_came(inbox: Inbox) -> None:
+    pushed = [transition(1), progress(1), transition(2), progress(2), transition(3)]
+    for update in pushed:
+        inbox.push(update, 100)
+    assert [await inbox.next() for _ in pushed] == pushed
+    assert await empty(inbox)
+
+
+async def test_a_reader_waits_until_something_comes(inbox: Inbox) -> None:
+    reading = asyncio.create_task(inbox.next())
+    await asyncio.sleep(0.01)
+    assert not reading.done()
+    inbox.push(transition(1), 100)
+    update = await reading
+    assert update is not None
+    assert update.seq == 1
+    assert await empty(inbox)
+
+
+async def test_a_waiting_reader_is_woken_by_a_poke(inbox: Inbox) -> None:
+    reading = asyncio.create_task(inbox.next())
+    await asyncio.sleep(0)
+    inbox.poke()
+    assert await reading is None
+    assert await empty(inbox)
+
+
+async def test_a_reader_that_gave_up_has_taken_nothing(inbox: Inbox) -> None:
+    reading = asyncio.create_task(inbox.next())
+    await asyncio.sleep(0)
+    reading.cancel()
+    inbox.push(transition(1), 100)
+    await asyncio.gather(reading, return_exceptions=True)
+    assert await inbox.next() == transition(1)
+
+
+async def test_the_bound_is_256_kib_and_behind_it_the_reader_goes_to_the_log(inbox: Inbox) -> None:
+    for seq in range(1, 5):
+        inbox.push(transition(seq), BOUND // 4)
+    assert await inbox.next() == transition(1)
+    inbox.push(transition(5), BOUND // 4)  # what was read has made room
+    inbox.push(transition(6), 1)
+    assert await inbox.next() is None
+    assert await empty(inbox)
+
+
+async def test_after_the_log_the_inbox_is_as_good_as_new(inbox: Inbox) -> None:
+    inbox.push(transition(1), BOUND)
+    inbox.push(transition(2), 1)
+    assert await inbox.next() is None
+    for seq in range(3, 7):
+        inbox.push(transition(seq), BOUND // 4)
+    assert [await inbox.next() for _ in range(4)] == [transition(seq) for seq in range(3, 7)]
+
+
+async def test_one_update_beyond_the_bound_is_read_from_the_log(inbox: Inbox) -> None:
+    inbox.push(transition(1), BOUND + 1)
+    assert await inbox.next() is None
+
+
+async def test_a_poke_stands_for_all_that_waits_and_for_all_until_the_reader_comes(inbox: Inbox) -> None:
+    inbox.push(transition(1), 100)
+    inbox.poke()
+    inbox.push(transition(2), 100)
+    inbox.poke()
+    assert await inbox.next() is None
+    assert await empty(inbox)
+    inbox.push(transition(3), 100)
+    assert await inbox.next() == transition(3)
+
+
+async def test_progress_is_conflated_to_its_latest(inbox: Inbox) -> None:
+    inbox.push(transition(1), 100)
+    for step in range(1, 11):
+        inbox.push(progress(1, step / 10), 100)
+    assert await taken(inbox) == [transition(1), progress(1, 1.0)]
+
+
+async def test_progress_alone_never_fills_the_bound(inbox: Inbox) -> None:
+    for step in range(1000):
+        inbox.push(progress(2, step / 1000), BOUND // 2)
+    assert await taken(inbox) == [progress(2, 0.999)]
+
+
+async def test_progress_is_not_conflated_across_a_transition(inbox: Inbox) -> None:
+    pushed = [progress(2), transition(3), progress(3)]
+    for update in pushed:
+        inbox.push(update, 100)
+    assert await taken(inbox) == pushed
+
+
+async def test_a_transition_is_never_conflated(inbox: Inbox) -> None:
+    for seq in range(1, 50):
+        inbox.push(transition(seq), 100)
+    assert await taken(inbox) == [transition(seq) for seq in range(1, 50)]
+
+
+SIZES = st.integers(1, BOUND // 2)
+ACTIONS = st.lists(
+    st.tuples(st.sampled_from(["transition", "transition", "progress"]), SIZES)
+    | st.tuples(st.sampled_from(["poke", "read"]), st.just(0)),
+    max_size=60,
+)
+
+
+@given(actions=ACTIONS)
+async def test_no_transition_is_lost_without_being_told(actions: list[tuple[str, int]]) -> None:
+    inbox, seq, known = Inbox(uuid4()), 0, 0
+
+    async def read() -> None:
+        nonlocal known
+        if await empty(inbox):
+            return
+        update = await inbox.next()
+        if update is None:
+            known = seq  # the log tells all that was committed, which is before it is published
+        elif update.kind is UpdateKind.TRANSITION:
+            assert update.seq == known + 1
+            known = update.seq
+        else:
+            assert update.seq == known, "progress out of order"
+
+    for action, size in actions:
+        match action:
+            case "transition":
+                seq += 1
+                inbox.push(transition(seq), size)
+            case "progress":
+                inbox.push(progress(seq), size)
+            case "poke":
+                inbox.poke()
+            case _:
+                await read()
+    while not await empty(inbox):
+        await read()
+    assert known == seq
