@@ -18,8 +18,8 @@ from sqlalchemy import text
 from services.batching import Batcher
 from services.database import Database
 from services.errors import QueueUnavailable, Unavailable
-from services.job_store import mark_sent, unsent
 from services.models import JobRecord
+from services.outbox import mark_sent, unsent
 from services.sqs import MOST_DELAY, Message, Queue
 
 _LINGER: Final = timedelta(milliseconds=3)
@@ -103,6 +103,15 @@ class Dispatcher:
                 log.info("dispatch.swept", jobs=len(jobs))
                 await self._send(jobs)
         return len(jobs)
+
+    async def send_again(self, jobs: Sequence[JobRecord]) -> None:
+        """Send jobs whose message seems to be gone. A second message does no harm.
+
+        Raises:
+            Unavailable: PostgreSQL or SQS does not answer.
+        """
+        for start in range(0, len(jobs), _MOST):
+            await self._send(jobs[start : start + _MOST])
 
     async def _send_logged(self, jobs: Sequence[JobRecord]) -> Sequence[None]:
         try:

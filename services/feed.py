@@ -85,7 +85,7 @@ class Feed:
         """Receive for ever.
 
         Raises:
-            EventsUnavailable: Redis is away. Everybody was poked.
+            EventsUnavailable: Redis is away.
         """
         # No timeout of its own: the deadlines here are ours, and do not swallow cancellations as wait_for does.
         connection = self._pool.connection_class(**self._pool.connection_kwargs | {"socket_timeout": None})
@@ -102,7 +102,6 @@ class Feed:
             for acknowledged in self._acknowledged.values():
                 acknowledged.cancel()
             self._acknowledged.clear()
-            self._poke_all()
             await connection.disconnect(nowait=True)
 
     async def _receive(self, connection: Any) -> None:  # noqa: ANN401 - redis-py leaves it untyped

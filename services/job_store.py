@@ -5,7 +5,7 @@ jobs at once. The `WHERE` decides whether an edge may be taken; `explain` says a
 Leases and due times go by the database's clock alone.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, TypeVar, cast
@@ -113,7 +113,7 @@ def _prefixed(alias: str, table: type[SQLModel], names: Iterable[str], prefix: s
     return sql, [column(f"{prefix}{name}", columns[name].type) for name in names]
 
 
-_SELECT_JOB, _JOB_RESULT = _prefixed("m", Job, _JOB_COLUMNS, "")
+SELECT_JOB, JOB_RESULT = _prefixed("m", Job, _JOB_COLUMNS, "")
 _SELECT_LOG, _LOG_RESULT = _prefixed("l", Transition, _TRANSITION_COLUMNS, "t_")
 _SELECT_ASSET, _ASSET_RESULT = _prefixed("a", Asset, _ASSET_COLUMNS, "a_")
 
@@ -146,8 +146,8 @@ WITH wanted AS (
     SELECT id, seq, world_id, 'CREATE', status, attempt, created_at FROM m
     RETURNING *
 )
-SELECT {_SELECT_JOB}, {_SELECT_LOG} FROM m JOIN l ON l.job_id = m.id ORDER BY m.id
-""").columns(*_JOB_RESULT, *_LOG_RESULT)  # noqa: S608 - the interpolated parts are the model's own column names
+SELECT {SELECT_JOB}, {_SELECT_LOG} FROM m JOIN l ON l.job_id = m.id ORDER BY m.id
+""").columns(*JOB_RESULT, *_LOG_RESULT)  # noqa: S608 - the interpolated parts are the model's own column names
 
 
 def _advance_sql(*, inputs: bool) -> str:
@@ -206,7 +206,7 @@ WITH wanted AS (
            clock_timestamp()
     FROM m RETURNING *
 )
-SELECT {_SELECT_JOB}, {_SELECT_LOG}, {_SELECT_ASSET}{", d.prompt_spec AS d_prompt_spec" if inputs else ""}
+SELECT {SELECT_JOB}, {_SELECT_LOG}, {_SELECT_ASSET}{", d.prompt_spec AS d_prompt_spec" if inputs else ""}
 FROM m JOIN l ON l.job_id = m.id LEFT JOIN a ON a.job_id = m.id
 {"LEFT JOIN derivations d ON d.job_id = m.id AND m.status = 'PROCESSING'" if inputs else ""}
 ORDER BY m.id
@@ -214,10 +214,8 @@ ORDER BY m.id
 
 
 _INPUTS_RESULT: Final = [column("d_prompt_spec", JSONB)]
-_ADVANCE: Final = text(_advance_sql(inputs=False)).columns(*_JOB_RESULT, *_LOG_RESULT, *_ASSET_RESULT)
-_CLAIM: Final = text(_advance_sql(inputs=True)).columns(
-    *_JOB_RESULT, *_LOG_RESULT, *_ASSET_RESULT, *_INPUTS_RESULT
-)
+_ADVANCE: Final = text(_advance_sql(inputs=False)).columns(*JOB_RESULT, *_LOG_RESULT, *_ASSET_RESULT)
+_CLAIM: Final = text(_advance_sql(inputs=True)).columns(*JOB_RESULT, *_LOG_RESULT, *_ASSET_RESULT, *_INPUTS_RESULT)
 
 _EXPLAIN: Final = text("""
 SELECT id, status, fencing_token,
@@ -244,17 +242,11 @@ WHERE j.id = k.id
 RETURNING j.id
 """)
 
-_MARK_SENT: Final = text("""
-UPDATE jobs SET sent_at = clock_timestamp(), send_count = send_count + 1 WHERE id = ANY (:ids)
-""").bindparams(bindparam("ids", type_=ARRAY(PG_UUID)))
-
-_UNSENT: Final = text(f"""
-SELECT {_SELECT_JOB} FROM jobs m
-WHERE m.sent_at IS NULL AND m.status IN ('QUEUED', 'RETRYING')
-  AND (m.run_at IS NULL OR m.run_at < clock_timestamp() + :horizon_s * interval '1 second')
-  AND m.created_at < clock_timestamp() - :age_s * interval '1 second'
-ORDER BY m.id LIMIT :most
-""").columns(*_JOB_RESULT)  # noqa: S608 - the interpolated part is the model's own column names
+_EXPIRED: Final = text(f"""
+SELECT {SELECT_JOB} FROM jobs m
+WHERE m.status = 'PROCESSING' AND m.lease_expires_at < clock_timestamp() - :grace_s * interval '1 second'
+ORDER BY m.lease_expires_at LIMIT :most
+""").columns(*JOB_RESULT)  # noqa: S608 - the interpolated part is the model's own column names
 
 
 async def create(connection: AsyncConnection, wanted: Sequence[NewJob]) -> list[Moved]:
@@ -346,27 +338,10 @@ async def extend(connection: AsyncConnection, leases: Sequence[Lease], lease: ti
     return set(result.scalars())
 
 
-async def mark_sent(connection: AsyncConnection, job_ids: Collection[UUID]) -> None:
-    """Take jobs out of the outbox: SQS has their messages."""
-    await connection.execute(_MARK_SENT, {"ids": list(job_ids)})
-
-
-async def unsent(
-    connection: AsyncConnection, *, older_than: timedelta, horizon: timedelta, most: int
-) -> list[JobRecord]:
-    """Read the outbox, oldest first: waiting jobs that SQS has not been given.
-
-    Args:
-        connection: the connection.
-        older_than: leave out what is so young that its own process is about to send it.
-        horizon: leave out what is not to run within this time; a queue cannot hold it back for longer.
-        most: the largest number of jobs to return.
-    """
-    result = await connection.execute(
-        _UNSENT,
-        {"age_s": older_than.total_seconds(), "horizon_s": horizon.total_seconds(), "most": most},
-    )
-    return [_record(JobRecord, row, "", _JOB_COLUMNS) for row in result.mappings()]
+async def expired(connection: AsyncConnection, *, grace: timedelta, most: int) -> list[JobRecord]:
+    """Read jobs whose lease ran out longer ago than the grace, the longest first."""
+    result = await connection.execute(_EXPIRED, {"grace_s": grace.total_seconds(), "most": most})
+    return [job_of_row(row) for row in result.mappings()]
 
 
 def _wanted(move: Move) -> dict[str, object]:
@@ -405,11 +380,16 @@ def _seconds(value: timedelta | None) -> float:
 def _moved(row: RowMapping) -> Moved:
     asset = _record(AssetRecord, row, "a_", _ASSET_COLUMNS) if row.get("a_id") else None
     return Moved(
-        job=_record(JobRecord, row, "", _JOB_COLUMNS),
+        job=job_of_row(row),
         transition=_record(TransitionRecord, row, "t_", _TRANSITION_COLUMNS),
         asset=asset,
         prompt_spec=row.get("d_prompt_spec"),
     )
+
+
+def job_of_row(row: RowMapping) -> JobRecord:
+    """Return the job that a row of `SELECT_JOB` holds."""
+    return _record(JobRecord, row, "", _JOB_COLUMNS)
 
 
 def _record(kind: type[_Record], row: RowMapping, prefix: str, names: Iterable[str]) -> _Record:

@@ -31,6 +31,9 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _Answer = tuple[int, Mapping[str, str], bytes]
 _Handler = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, Any]], Awaitable[_Answer]]
 
+LOCAL_CREDENTIAL: Final = "lorekeeper"
+"""Both halves of the credentials that clients use: any are taken, but signatures of links are checked with these."""
+
 _INTERVAL_S: Final = 1.0
 # A snapshot may cost a twentieth of the time, however long the queues are.
 _SHARE: Final = 20
@@ -195,6 +198,7 @@ def _configuration(folder: Path, port: int) -> dict[str, str]:
         "SERVICES": "sqs,s3",
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": "127.0.0.1",  # the host in queue URLs
+        "AWS_SECRET_ACCESS_KEY": LOCAL_CREDENTIAL,  # checks the signatures of presigned links
         "LOG_LEVEL": "WARNING",
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(folder / "s3"),

@@ -17,6 +17,7 @@ from services.errors import ConfigurationError
 from services.events import Publisher, open_redis
 from services.feed import Feed
 from services.jobs import Jobs
+from services.local_sqs import LOCAL_CREDENTIAL
 from services.local_stack import LocalStackNotRunning, Part, read_stack
 from services.settings import Settings
 from services.sqs import Queue
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 _LONG_POLL: Final = timedelta(seconds=20)
-_LOCAL_CREDENTIAL: Final = "lorekeeper"
-"""The embedded SQS server takes any credentials, but botocore insists on having some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,8 @@ async def _open_storage(
             settings.home / "assets",
             secret.get_secret_value().encode() if secret else signing_secret(settings.home),
         )
-    config = _config(timedelta(seconds=settings.request_timeout_s))
+    # Buckets made since 2020 take no other signature in links.
+    config = _config(timedelta(seconds=settings.request_timeout_s)).merge(AioConfig(signature_version="s3v4"))
 
     async def client(endpoint: str | None) -> "S3Client":
         opened: S3Client = await stack.enter_async_context(
@@ -165,8 +165,8 @@ def _session(settings: Settings, endpoints: Endpoints) -> Session:
         }
     elif Part.SQS in endpoints.embedded:
         credentials = {
-            "aws_access_key_id": _LOCAL_CREDENTIAL,
-            "aws_secret_access_key": _LOCAL_CREDENTIAL,
+            "aws_access_key_id": LOCAL_CREDENTIAL,
+            "aws_secret_access_key": LOCAL_CREDENTIAL,
         }
     return Session(region_name=settings.sqs_region, **credentials)
 

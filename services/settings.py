@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     retry_max_s: float = Field(default=3600, ge=0, le=43200)
     shutdown_grace_s: float = Field(default=20, ge=0)
     attempt_timeout_s: int = Field(default=3600, ge=1, le=43200)
+    maintenance_s: float = Field(default=15, gt=0)
+    history_days: float = Field(default=30, ge=0)
     simulator: bool | None = None
 
     s3_bucket: str | None = None

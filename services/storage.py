@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 ASSETS_PATH: Final = "/assets"
 """Where the server answers the signed URLs of local storage."""
 _KEY_FILE: Final = "signing.key"
+_INSTANT: Final = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,9 @@ class LocalStorage:
         Raises:
             AssetNotFound: the signature is not ours, the URL has expired, or the content is gone.
         """
-        instant = int(expires) if expires.isascii() and expires.isdigit() else 0
-        genuine = hmac.compare_digest(self._signature(key, filename, instant), signature)
+        instant = int(expires) if _INSTANT.fullmatch(expires) else 0
+        # As bytes: of text, the comparison takes ASCII alone.
+        genuine = hmac.compare_digest(self._signature(key, filename, instant).encode(), signature.encode())
         path = self._folder / key
         if not genuine or instant < datetime.now(UTC).timestamp() or not path.is_file():
             raise AssetNotFound("The link is not valid, or no longer.")
@@ -137,28 +140,19 @@ class S3Storage:
         self._bucket = bucket
         self._signer = signer
 
-    async def initialize(self) -> None:
-        """Create the bucket where it is missing.
-
-        Raises:
-            StorageUnavailable: S3 does not answer.
-        """
-        with _translated():
-            try:
-                await self._client.head_bucket(Bucket=self._bucket)
-            except ClientError as error:
-                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 404:  # noqa: PLR2004
-                    raise
-                await self._client.create_bucket(Bucket=self._bucket)
-
     async def put(self, key: str, content: AsyncIterator[bytes], content_type: str) -> Stored:
         """Store a stream under a key, whole or not at all."""
         # S3 wants the length first. A file on disk, not memory, waits for it.
         with tempfile.TemporaryFile() as file:
             stored = await _write(file, content)
-            file.seek(0)
             with _translated():
-                await self._client.upload_fileobj(file, self._bucket, key, ExtraArgs={"ContentType": content_type})
+                try:
+                    await self._upload(file, key, content_type)
+                except ClientError as error:
+                    if error.response.get("Error", {}).get("Code") != "NoSuchBucket":
+                        raise
+                    await self._create_bucket()
+                    await self._upload(file, key, content_type)
         return stored
 
     async def delete(self, key: str) -> None:
@@ -178,18 +172,29 @@ class S3Storage:
                 "get_object", Params=parameters, ExpiresIn=int(expires_in.total_seconds())
             )
 
+    async def _upload(self, file: IO[bytes], key: str, content_type: str) -> None:
+        file.seek(0)
+        await self._client.upload_fileobj(file, self._bucket, key, ExtraArgs={"ContentType": content_type})
+
+    async def _create_bucket(self) -> None:
+        region: Any = self._client.meta.region_name
+        # us-east-1 is where a bucket is made that names no place, and the one place that cannot be named.
+        place: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        await self._client.create_bucket(Bucket=self._bucket, **place)
+
 
 def signing_secret(home: Path) -> bytes:
     """Return the secret of this home's signed URLs, made at the first call."""
     path = home / _KEY_FILE
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    secret = secrets.token_hex(32).encode()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-    return secret
+    if not path.exists():
+        descriptor, name = tempfile.mkstemp(dir=home, prefix=".")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+        # Linked once it is whole: of processes that start together one wins, and none reads an empty secret.
+        with suppress(FileExistsError):
+            path.hardlink_to(name)
+        Path(name).unlink()
+    return path.read_bytes()
 
 
 async def _write(file: IO[bytes], content: AsyncIterator[bytes]) -> Stored:

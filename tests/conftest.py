@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -16,16 +16,18 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from services.database import Database, asyncpg_url
+from services.local_sqs import LOCAL_CREDENTIAL
 from services.local_stack import Endpoint, LocalStackNotRunning, Part, read_stack
 from services.migrating import migrate
 from services.resources import Resources, find_endpoints, open_resources
 from services.settings import Settings, load_settings
 from services.supervision import Supervisor
+from tests.processes import ROOT, Process
 
-ROOT = Path(__file__).resolve().parents[1]
 _OURS = ("LOREKEEPER_", "AWS_", "SQS_", "DATABASE_URL", "REDIS_URL")
 
 Opener = Callable[..., Awaitable[Resources]]
+Start = Callable[..., Process]
 
 
 async def until(condition: Callable[[], object], *, within_s: float = 10) -> None:
@@ -143,14 +145,28 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start one of our programs in the home of this test; what still runs at the end is stopped."""
+    base = {"LOREKEEPER_HOME": str(tmp_path / "home"), "LOREKEEPER_PORT": "0"}
+    with ExitStack() as running:
+
+        def start_one(*arguments: str, **environment: str) -> Process:
+            process = Process(*arguments, environment=clean_environment(**base | environment))
+            running.callback(process.end)
+            return process
+
+        yield start_one
+
+
+@pytest.fixture
 def environment(stack: Mapping[Part, Endpoint], database_url: str, tmp_path: Path) -> dict[str, str]:
     """Return the variables that configure a process for one test: own database, own queue, short times."""
     return {
         "DATABASE_URL": database_url,
         "REDIS_URL": stack[Part.REDIS].url,
         "AWS_ENDPOINT_URL": stack[Part.SQS].url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ACCESS_KEY_ID": LOCAL_CREDENTIAL,
+        "AWS_SECRET_ACCESS_KEY": LOCAL_CREDENTIAL,
         "SQS_QUEUE_NAME": f"test-{uuid4().hex}",
         "LOREKEEPER_HOME": str(tmp_path / "home"),
         "LOREKEEPER_SIMULATOR": "true",
@@ -184,12 +200,21 @@ async def services(open_services: Opener) -> AsyncIterator[Resources]:
         yield resources
 
 
+@pytest.fixture
+async def unchecked(open_services: Opener) -> AsyncIterator[Resources]:
+    """Return what `services` does, without the check that would make up for a stream's own mistakes."""
+    resources = await open_services()
+    async with running_loops(resources, checking=False):
+        yield resources
+
+
 @asynccontextmanager
-async def running_loops(resources: Resources) -> AsyncIterator[Supervisor]:
-    """Run the background loops of an API process."""
+async def running_loops(resources: Resources, *, checking: bool = True) -> AsyncIterator[Supervisor]:
+    """Run the background loops of an API process, with or without the streams' check of the log."""
     async with Supervisor() as supervisor:
         supervisor.start("publisher", resources.publisher.run)
         supervisor.start("feed", resources.feed.run)
-        supervisor.start("streams", resources.streams.run)
+        if checking:
+            supervisor.start("streams", resources.streams.run)
         await until(lambda: resources.feed.connected)
         yield supervisor

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import IO, Any
 
 import httpx
@@ -14,7 +15,7 @@ import psutil
 from gql import Client, GraphQLRequest
 from gql.transport.websockets import WebsocketsTransport
 
-from tests.conftest import ROOT, clean_environment
+ROOT = Path(__file__).resolve().parents[1]
 
 _READY = re.compile(r"lorekeeper is ready: (http://[^/\s]+)/")
 
@@ -26,7 +27,7 @@ class Process:
         self.popen = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env=clean_environment(**environment),
+            env=environment,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
@@ -70,6 +71,14 @@ class Process:
     def stop(self, number: int = signal.SIGTERM, *, within_s: float = 30) -> int:
         self.popen.send_signal(number)
         return self.popen.wait(within_s)
+
+    def end(self) -> None:
+        """Stop it if it runs, kill it with all that it started if it does not stop."""
+        if self.popen.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.stop(within_s=20)
+        if self.popen.poll() is None:
+            self.kill_all()
 
     def kill_all(self) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -20,6 +20,7 @@ from worker.consumer import Consumer
 from worker.handlers import register_handler
 from worker.handlers.asset_generation import JOB_TYPE, generate_asset
 from worker.leases import Leases
+from worker.maintenance import Maintenance
 from worker.providers import build_providers
 
 log = structlog.get_logger("worker")
@@ -56,6 +57,7 @@ async def work(settings: Settings) -> None:
         await stack.enter_async_context(resources.feed.listen(CANCELLED_CHANNEL, leases))
         async with Supervisor() as inner:
             inner.start("dispatcher", resources.dispatcher.run)
+            inner.start("maintenance", Maintenance(resources).run)
             inner.start("consumer", consumer.run)
             log.info("worker.ready", concurrency=settings.worker_concurrency, queue=settings.sqs_queue_name)
             await stop.wait()

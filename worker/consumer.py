@@ -222,13 +222,21 @@ class Consumer:
             failure = PassingError("TIMEOUT", f"The attempt ran longer than {limit_s} s.")
         except Unavailable as error:
             failure = PassingError("UNAVAILABLE", str(error))
+            failure.__cause__ = error.__cause__
         except Exception:
             log_id = uuid4().hex
             log.exception("run.failed", job_id=str(job.id), log_id=log_id)
             failure = PassingError("INTERNAL", f"The provider failed unexpectedly (log id {log_id}).")
         else:
             return to_take(Event.SUCCEED, asset=asset)
-        log.info("run.error", job_id=str(job.id), attempt=job.attempt, code=failure.code, error=str(failure))
+        log.info(
+            "run.error",
+            job_id=str(job.id),
+            attempt=job.attempt,
+            code=failure.code,
+            error=str(failure),
+            cause=repr(failure.__cause__) if failure.__cause__ else None,
+        )
         to_take = partial(to_take, error_code=failure.code, error_message=str(failure)[:_MOST_MESSAGE])
         if failure.retryable and job.attempt < job.max_attempts:
             wait = delay(job.attempt, base=self._retry_base, most=self._retry_most)

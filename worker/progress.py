@@ -34,7 +34,7 @@ class RunProgress:
 
     def __call__(self, fraction: float, message: str | None = None) -> None:
         """Report a fraction from 0.0 to 1.0, and what is being done."""
-        self._loop.call_soon_threadsafe(self._take, min(max(fraction, 0.0), 1.0), message)
+        self._loop.call_soon_threadsafe(self._take, round(min(max(fraction, 0.0), 1.0), 4), message)
 
     def close(self) -> None:
         """Publish nothing more: the run is over."""

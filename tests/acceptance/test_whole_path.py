@@ -4,7 +4,6 @@ import io
 import json
 import re
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.conftest import ROOT, until
-from tests.processes import Process, ask, is_gone, watch
+from tests.conftest import Start, until
+from tests.processes import ROOT, ask, is_gone, watch
 
-Start = Callable[..., Process]
 README = (ROOT / "README.md").read_text()
 
 
@@ -30,6 +28,7 @@ def block(language: str, beginning: str) -> str:
 
 MUTATION = block("graphql", "mutation")
 SUBSCRIPTION = block("graphql", "subscription")
+VARIABLES = json.loads(block("json", '{\n  "input"'))
 
 
 async def follow(url: str, job: dict[str, Any]) -> list[dict[str, Any]]:
@@ -40,7 +39,7 @@ async def follow(url: str, job: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def make_a_picture(url: str) -> list[dict[str, Any]]:
     """Do what the README's quickstart says; returns the updates."""
-    answer = ask(url, MUTATION)
+    answer = ask(url, MUTATION, VARIABLES)
     assert "errors" not in answer, answer
     job = answer["data"]["createAssetJob"]["job"]
     updates = await follow(url, job)
@@ -86,7 +85,7 @@ async def test_a_killed_server_takes_its_processes_along(start: Start) -> None:
 
 async def test_jobs_survive_a_restart_of_everything(start: Start) -> None:
     server = start("server.py", "--no-worker")
-    job = ask(server.url, MUTATION)["data"]["createAssetJob"]["job"]
+    job = ask(server.url, MUTATION, VARIABLES)["data"]["createAssetJob"]["job"]
     assert server.stop() == 0
     server = start("server.py")
     updates = await follow(server.url, job)
@@ -96,7 +95,7 @@ async def test_jobs_survive_a_restart_of_everything(start: Start) -> None:
 async def test_api_and_worker_apart_share_the_home(start: Start) -> None:
     server = start("server.py", "--no-worker")
     url = server.url
-    job = ask(url, MUTATION)["data"]["createAssetJob"]["job"]
+    job = ask(url, MUTATION, VARIABLES)["data"]["createAssetJob"]["job"]
     worker = start("-m", "worker")
     worker.wait_for("worker.joins.*postgres, redis, sqs|postgres, redis, sqs.*worker.joins")
     updates = await follow(url, job)

@@ -1,16 +1,12 @@
 """A real browser: Debian's Chromium, driven by Playwright."""
 
-import contextlib
 import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-
-from tests.processes import Process
 
 # Read here because every test runs without the developer's own LOREKEEPER_ variables.
 _WANTED = os.environ.get("LOREKEEPER_CHROMIUM")
@@ -47,24 +43,3 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         yield browser
         browser.close()
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Start one of our programs in the home of this test; what still runs at the end is stopped."""
-    base = {"LOREKEEPER_HOME": str(tmp_path / "home"), "LOREKEEPER_PORT": "0"}
-    with contextlib.ExitStack() as running:
-
-        def start_one(*arguments: str) -> Process:
-            process = Process(*arguments, environment=base)
-            running.callback(_stop, process)
-            return process
-
-        yield start_one
-
-
-def _stop(process: Process) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.stop(within_s=20)
-    if process.popen.poll() is None:
-        process.kill_all()

@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Request, Response, WebSocket
 
-from tests.conftest import ROOT
-from tests.processes import Process
+from tests.processes import ROOT, Process
 
 pytestmark = pytest.mark.timeout(120)
 

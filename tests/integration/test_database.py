@@ -96,7 +96,9 @@ async def test_a_statement_that_takes_too_long_is_reported_and_stopped(database_
             await connection.execute(text("SELECT pg_sleep(30)"))
 
     async def stopped() -> bool:
-        others = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'")
+        others = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+        )
         async with database.connect() as connection:
             return (await connection.execute(others)).scalar_one() == 0
 

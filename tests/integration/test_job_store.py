@@ -20,11 +20,10 @@ from services.job_store import (
     create,
     explain,
     extend,
-    mark_sent,
-    unsent,
 )
 from services.lifecycle import Event, JobStatus
 from services.models import JobRecord
+from services.outbox import mark_sent, unsent
 from tests.factories import a_new_job, an_asset
 
 LEASE = timedelta(seconds=30)

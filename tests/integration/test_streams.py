@@ -119,10 +119,10 @@ async def test_every_message_lost_is_read_from_the_log(services: Resources) -> N
         assert await seqs(stream) == [3, 4, 5, 6, 7, 8, 9]
 
 
-async def test_a_hole_is_filled_in_order_at_once(services: Resources) -> None:
+async def test_a_hole_is_filled_in_order_at_once(unchecked: Resources) -> None:
     """Falls where a live update beyond the next seq is passed on."""
-    job = await Job.create(services)
-    async with watching(services, job) as stream:
+    job = await Job.create(unchecked)
+    async with watching(unchecked, job) as stream:
         await anext(stream)
         await job.take(Event.RELEASE, publish=False)
         await job.take(Event.CLAIM, publish=True)
@@ -132,17 +132,17 @@ async def test_a_hole_is_filled_in_order_at_once(services: Resources) -> None:
         assert await seqs(stream) == [5]
 
 
-async def test_repeated_and_reordered_messages_change_nothing(services: Resources) -> None:
+async def test_repeated_and_reordered_messages_change_nothing(unchecked: Resources) -> None:
     """Falls where an update is passed on without comparing its seq."""
-    job = await Job.create(services)
+    job = await Job.create(unchecked)
     updates = [JobUpdate.of_move(job.moved)]
-    async with watching(services, job) as stream:
+    async with watching(unchecked, job) as stream:
         await anext(stream)
         for event in (Event.RELEASE, Event.CLAIM, Event.SUCCEED):
             await job.take(event, publish=False)
             updates.append(JobUpdate.of_move(job.moved))
         for update in (*reversed(updates), *updates, updates[0]):
-            await services.redis.publish(job_channel(job.id), update.model_dump_json())
+            await unchecked.redis.publish(job_channel(job.id), update.model_dump_json())
         assert await seqs(stream) == [3, 4, 5]
 
 
@@ -157,12 +157,12 @@ async def test_without_redis_a_stream_lives_on_the_log(open_services: Opener) ->
     supervised.cancel()
 
 
-async def test_what_happens_while_redis_is_lost_is_delivered_when_it_is_back(services: Resources) -> None:
-    job = await Job.create(services)
-    async with watching(services, job) as stream:
+async def test_what_happens_while_redis_is_lost_is_delivered_when_it_is_back(unchecked: Resources) -> None:
+    job = await Job.create(unchecked)
+    async with watching(unchecked, job) as stream:
         await anext(stream)
         # Every connection of this user is cut; the publisher and the feed must both find their way back.
-        await services.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes")
+        await unchecked.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes")  # type: ignore[no-untyped-call]
         await job.rounds(2)
         assert await seqs(stream) == [3, 4, 5, 6, 7]
 
@@ -191,7 +191,7 @@ async def test_many_readers_of_one_job_share_one_channel(services: Resources) ->
     readers = [asyncio.create_task(read()) for _ in range(20)]
     await until(lambda: len(services.streams._inboxes) == 20)  # noqa: SLF001 - how many have subscribed
     assert services.feed.channels == 1
-    numbers = await services.redis.execute_command("PUBSUB", "NUMSUB", job_channel(job.id))
+    numbers = await services.redis.execute_command("PUBSUB", "NUMSUB", job_channel(job.id))  # type: ignore[no-untyped-call]
     assert int(numbers[1]) == 1
     await job.rounds(5)
     for result in await asyncio.gather(*readers):
@@ -200,11 +200,11 @@ async def test_many_readers_of_one_job_share_one_channel(services: Resources) ->
     await until(lambda: services.feed.channels == 0)
 
 
-async def test_a_slow_reader_gets_everything_although_its_buffer_is_bounded(services: Resources) -> None:
-    job = await Job.create(services)
-    async with watching(services, job) as stream:
+async def test_a_slow_reader_gets_everything_although_its_buffer_is_bounded(unchecked: Resources) -> None:
+    job = await Job.create(unchecked)
+    async with watching(unchecked, job) as stream:
         await anext(stream)
-        (inbox,) = services.streams._inboxes  # noqa: SLF001 - the reader's buffer
+        (inbox,) = unchecked.streams._inboxes  # noqa: SLF001 - the reader's buffer
         assert isinstance(inbox, Inbox)
         await job.rounds(150)
         await until(lambda: inbox._behind)  # noqa: SLF001 - it has overflowed
@@ -254,7 +254,7 @@ async def test_a_hundred_streams_survive_a_storm_of_lost_messages(open_services:
                 for event in (Event.RELEASE, Event.CLAIM):
                     await job.take(event, publish=(number + turn) % 3 > 0)
                 if (number + turn) % 10 == 0:
-                    await resources.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+                    await resources.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
             await job.take(Event.SUCCEED)
 
         await asyncio.gather(*(live(number, job) for number, job in enumerate(jobs)))

@@ -3,9 +3,9 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -17,7 +17,7 @@ from services.job_queries import JobFilter, JobState, count_jobs, find_jobs, rea
 from services.job_store import create
 from services.lifecycle import Event, JobStatus
 from services.resources import Resources
-from services.sqs import Message
+from services.sqs import Delivery, Message
 from tests.conftest import Opener, recorded_statements, running_loops, until
 from tests.factories import a_new_job, a_request
 from worker.consumer import Consumer
@@ -149,11 +149,27 @@ async def test_an_attempt_that_runs_too_long_is_stopped(worker: InProcessWorker)
 
 
 async def test_a_heartbeat_keeps_a_long_run_to_itself(worker: InProcessWorker) -> None:
-    """Falls without `Leases.run`: the lease of 2 s runs out, and the message comes back."""
+    """Falls without either line of `Leases.beat`: the lease of 2 s runs out, or the message comes back."""
     services = worker.resources
+    received: list[int] = []
+    take = worker.consumer.take
+
+    async def counted(deliveries: Sequence[Delivery]) -> None:
+        received.append(len(deliveries))
+        await take(deliveries)
+
+    worker.consumer.take = counted  # type: ignore[method-assign]
     async with worker.running():
         job_id = await ask(services, duration_ms=5_000, steps=50)
-        await until(reached(services, job_id, JobStatus.SUCCEEDED), within_s=15)
+        await until(reached(services, job_id, JobStatus.PROCESSING))
+        progress = 0.0
+        while (found := (await state(services, job_id)).job).status is JobStatus.PROCESSING:
+            assert found.lease_expires_at is not None
+            assert found.lease_expires_at > datetime.now(UTC)
+            progress = max(progress, found.progress or 0)
+            await asyncio.sleep(0.1)
+    assert received == [1]  # the message never came back
+    assert progress > 0.5  # the heartbeat stores it
     assert await events(services, job_id) == [Event.CREATE, Event.CLAIM, Event.SUCCEED]
 
 

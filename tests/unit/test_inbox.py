@@ -1,6 +1,7 @@
 """The inbox of a reader: bounded, and honest about what it has lost."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
@@ -8,18 +9,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.lifecycle import JobStatus
 from services.streams import Inbox
 from services.updates import JobUpdate, UpdateKind
+from tests.factories import a_new_job
 
 BOUND: Final = 256 * 1024
+JOB: Final = a_new_job().job
+
+
+class Nothing:
+    """What a reader gets that would have to wait."""
+
+
+NOTHING: Final = Nothing()
 
 
 def transition(seq: int) -> JobUpdate:
-    return JobUpdate.model_construct(kind=UpdateKind.TRANSITION, seq=seq)
+    return _update(UpdateKind.TRANSITION, seq)
 
 
 def progress(seq: int, fraction: float = 0.5) -> JobUpdate:
-    return JobUpdate.model_construct(kind=UpdateKind.PROGRESS, seq=seq, progress=fraction)
+    return _update(UpdateKind.PROGRESS, seq, fraction)
+
+
+def _update(kind: UpdateKind, seq: int, fraction: float | None = None) -> JobUpdate:
+    return JobUpdate.model_construct(
+        kind=kind,
+        seq=seq,
+        status=JobStatus.PROCESSING,
+        attempt=1,
+        progress=fraction,
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        job=JOB,
+    )
 
 
 @pytest.fixture
@@ -27,19 +50,22 @@ def inbox() -> Inbox:
     return Inbox(uuid4())
 
 
-async def empty(inbox: Inbox) -> bool:
-    """Whether the reader would have to wait."""
+async def read_now(inbox: Inbox) -> JobUpdate | Nothing | None:
+    """Return what the reader gets without waiting."""
     reading = asyncio.ensure_future(inbox.next())
     for _ in range(3):
         await asyncio.sleep(0)
-    return reading.cancel()
+    if reading.done():
+        return reading.result()
+    reading.cancel()
+    return NOTHING
 
 
-async def taken(inbox: Inbox) -> list[JobUpdate | None]:
-    """Read until there is nothing left."""
-    found = []
-    while not await empty(inbox):
-        found.append(await inbox.next())
+async def read_all(inbox: Inbox) -> list[JobUpdate | None]:
+    """Return what the reader gets until it would have to wait."""
+    found: list[JobUpdate | None] = []
+    while not isinstance(update := await read_now(inbox), Nothing):
+        found.append(update)
     return found
 
 
@@ -48,7 +74,7 @@ async def test_updates_come_out_in_the_order_in_which_they_came(inbox: Inbox) ->
     for update in pushed:
         inbox.push(update, 100)
     assert [await inbox.next() for _ in pushed] == pushed
-    assert await empty(inbox)
+    assert await read_now(inbox) is NOTHING
 
 
 async def test_a_reader_waits_until_something_comes(inbox: Inbox) -> None:
@@ -59,7 +85,7 @@ async def test_a_reader_waits_until_something_comes(inbox: Inbox) -> None:
     update = await reading
     assert update is not None
     assert update.seq == 1
-    assert await empty(inbox)
+    assert await read_now(inbox) is NOTHING
 
 
 async def test_a_waiting_reader_is_woken_by_a_poke(inbox: Inbox) -> None:
@@ -67,7 +93,7 @@ async def test_a_waiting_reader_is_woken_by_a_poke(inbox: Inbox) -> None:
     await asyncio.sleep(0)
     inbox.poke()
     assert await reading is None
-    assert await empty(inbox)
+    assert await read_now(inbox) is NOTHING
 
 
 async def test_a_reader_that_gave_up_has_taken_nothing(inbox: Inbox) -> None:
@@ -86,7 +112,7 @@ async def test_the_bound_is_256_kib_and_behind_it_the_reader_goes_to_the_log(inb
     inbox.push(transition(5), BOUND // 4)  # what was read has made room
     inbox.push(transition(6), 1)
     assert await inbox.next() is None
-    assert await empty(inbox)
+    assert await read_now(inbox) is NOTHING
 
 
 async def test_after_the_log_the_inbox_is_as_good_as_new(inbox: Inbox) -> None:
@@ -109,7 +135,7 @@ async def test_a_poke_stands_for_all_that_waits_and_for_all_until_the_reader_com
     inbox.push(transition(2), 100)
     inbox.poke()
     assert await inbox.next() is None
-    assert await empty(inbox)
+    assert await read_now(inbox) is NOTHING
     inbox.push(transition(3), 100)
     assert await inbox.next() == transition(3)
 
@@ -118,26 +144,26 @@ async def test_progress_is_conflated_to_its_latest(inbox: Inbox) -> None:
     inbox.push(transition(1), 100)
     for step in range(1, 11):
         inbox.push(progress(1, step / 10), 100)
-    assert await taken(inbox) == [transition(1), progress(1, 1.0)]
+    assert await read_all(inbox) == [transition(1), progress(1, 1.0)]
 
 
 async def test_progress_alone_never_fills_the_bound(inbox: Inbox) -> None:
     for step in range(1000):
         inbox.push(progress(2, step / 1000), BOUND // 2)
-    assert await taken(inbox) == [progress(2, 0.999)]
+    assert await read_all(inbox) == [progress(2, 0.999)]
 
 
 async def test_progress_is_not_conflated_across_a_transition(inbox: Inbox) -> None:
     pushed = [progress(2), transition(3), progress(3)]
     for update in pushed:
         inbox.push(update, 100)
-    assert await taken(inbox) == pushed
+    assert await read_all(inbox) == pushed
 
 
 async def test_a_transition_is_never_conflated(inbox: Inbox) -> None:
     for seq in range(1, 50):
         inbox.push(transition(seq), 100)
-    assert await taken(inbox) == [transition(seq) for seq in range(1, 50)]
+    assert await read_all(inbox) == [transition(seq) for seq in range(1, 50)]
 
 
 SIZES = st.integers(1, BOUND // 2)
@@ -148,34 +174,45 @@ ACTIONS = st.lists(
 )
 
 
+class Reader:
+    """Reads an inbox as a stream does: what is lost is learned from the log, which knows all that was pushed."""
+
+    def __init__(self) -> None:
+        self.inbox = Inbox(uuid4())
+        self.pushed = 0
+        self.known = 0
+
+    def push_transition(self, size: int) -> None:
+        self.pushed += 1
+        self.inbox.push(transition(self.pushed), size)
+
+    async def read(self) -> bool:
+        match await read_now(self.inbox):
+            case Nothing():
+                return False
+            case None:
+                self.known = self.pushed
+            case JobUpdate(kind=UpdateKind.TRANSITION, seq=seq):
+                assert seq == self.known + 1
+                self.known = seq
+            case JobUpdate(seq=seq):
+                assert seq == self.known, "progress out of order"
+        return True
+
+
 @given(actions=ACTIONS)
 async def test_no_transition_is_lost_without_being_told(actions: list[tuple[str, int]]) -> None:
-    inbox, seq, known = Inbox(uuid4()), 0, 0
-
-    async def read() -> None:
-        nonlocal known
-        if await empty(inbox):
-            return
-        update = await inbox.next()
-        if update is None:
-            known = seq  # the log tells all that was committed, which is before it is published
-        elif update.kind is UpdateKind.TRANSITION:
-            assert update.seq == known + 1
-            known = update.seq
-        else:
-            assert update.seq == known, "progress out of order"
-
+    reader = Reader()
     for action, size in actions:
         match action:
             case "transition":
-                seq += 1
-                inbox.push(transition(seq), size)
+                reader.push_transition(size)
             case "progress":
-                inbox.push(progress(seq), size)
+                reader.inbox.push(progress(reader.pushed), size)
             case "poke":
-                inbox.poke()
+                reader.inbox.poke()
             case _:
-                await read()
-    while not await empty(inbox):
-        await read()
-    assert known == seq
+                await reader.read()
+    while await reader.read():
+        pass
+    assert reader.known == reader.pushed

@@ -208,7 +208,7 @@ def test_every_home_has_its_own_secret(tmp_path: Path) -> None:
 
 
 def test_processes_that_start_together_agree_on_one_whole_secret(tmp_path: Path) -> None:
-    together = threading.Barrier(4)
+    together = threading.Barrier(4, timeout=5)
 
     def read_it(home: Path) -> bytes:
         together.wait()

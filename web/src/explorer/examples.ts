@@ -35,20 +35,18 @@ mutation CreatePicture($input: CreateAssetJobInput!) {
 
 const WATCH: Example = {
   query: `# Watch it: every change of the job as it happens.
-subscription Watch($jobId: ID!) {
-  jobUpdates(jobId: $jobId) {
+# With a cursor as "after" it goes on behind that.
+subscription Watch($jobId: ID!, $after: String) {
+  jobUpdates(jobId: $jobId, after: $after) {
     kind
     seq
     status
     progress
     progressMessage
     errorCode
-    at
     job {
       asset {
         downloadUrl
-        contentType
-        sizeBytes
       }
     }
   }
