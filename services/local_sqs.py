@@ -32,7 +32,7 @@ _Answer = tuple[int, Mapping[str, str], bytes]
 _Handler = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, Any]], Awaitable[_Answer]]
 
 LOCAL_CREDENTIAL: Final = "lorekeeper"
-"""Both halves of the credentials that clients use: any are taken, but signatures of links are checked with these."""
+"""Both halves of the credentials: any are taken, but the signatures of links are checked with these."""
 
 _INTERVAL_S: Final = 1.0
 # A snapshot may cost a twentieth of the time, however long the queues are.
