@@ -22,7 +22,7 @@ from services.resources import Resources
 from services.retention import prune
 from services.updates import JobUpdate
 
-_LOCK: Final = 0x75706B65  # "upke"; one maintenance at a time among all workers
+LOCK: Final = 0x75706B65  # "upke"; the advisory lock that lets one worker at a time do it
 _MOST: Final = 1000
 _MOST_BATCHES: Final = 20
 
@@ -61,7 +61,7 @@ class Maintenance:
         """
         async with self._database.transaction() as guard:
             # Held for the transaction, whose connection does nothing else.
-            if not (await guard.execute(text(f"SELECT pg_try_advisory_xact_lock({_LOCK})"))).scalar():
+            if not (await guard.execute(text(f"SELECT pg_try_advisory_xact_lock({LOCK})"))).scalar():
                 return
             await self._send_what_is_gone([*await self._end_lost_runs(), *await self._read_overdue()])
             await self._prune()

@@ -1,6 +1,5 @@
 """Maintenance on real services: what no delivery brings back by itself."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
@@ -15,7 +14,7 @@ from services.lifecycle import Event, JobStatus
 from services.resources import Resources
 from tests.conftest import Opener, running_loops
 from tests.factories import a_request
-from worker.maintenance import Maintenance
+from worker.maintenance import LOCK, Maintenance
 
 LEASE = timedelta(seconds=30)
 
@@ -140,12 +139,14 @@ async def test_history_of_jobs_that_ended_long_ago_is_pruned(resources: Resource
 
 
 async def test_one_maintenance_at_a_time(resources: Resources) -> None:
-    """Falls without the advisory lock: each of the four would send the twelve."""
-    jobs = [await asked(resources) for _ in range(12)]
-    await resources.queue.purge()
-    await grow_old(resources)
-    crews = [Maintenance(resources) for _ in range(4)]
-    for crew in crews:
-        await crew.round()
-    await asyncio.gather(*(crew.round() for crew in crews))
-    assert await received(resources) == sorted(jobs)
+    """Falls without the advisory lock."""
+    job_id = await asked(resources, max_attempts=1)
+    async with resources.database.connect() as connection:
+        await claim(connection, [job_id], LEASE)
+    await change(resources, "UPDATE jobs SET lease_expires_at = now() - interval '1 minute'")
+    async with resources.database.transaction() as other:
+        await other.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+        await Maintenance(resources).round()
+        assert await status(resources, job_id) is JobStatus.PROCESSING
+    await Maintenance(resources).round()
+    assert await status(resources, job_id) is JobStatus.FAILED

@@ -62,7 +62,10 @@ async def test_a_batch_that_is_not_full_waits_for_company_and_no_longer_than_the
 async def test_the_linger_counts_from_the_first_item_of_each_batch() -> None:
     flush = Flushes()
     batcher = Batcher(flush, most=2, linger=SHORT)
-    await asyncio.gather(batcher.put(1), batcher.put(2))  # leaves full, and must take its timer along
+    first = batcher.put_nowait(1)
+    await asyncio.sleep(SHORT.total_seconds() / 2)
+    batcher.put_nowait(2)  # leaves full, and must take its timer along
+    assert await first == 10
     loop = asyncio.get_running_loop()
     start = loop.time()
     assert await batcher.put(3) == 30
