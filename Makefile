@@ -8,7 +8,7 @@ DEV    := $(VENV)/.dev
 PAGE   := web/dist/graphql.html
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock clean
+.PHONY: help setup run test soak check format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,11 +21,14 @@ run: setup ## Start everything on this machine: services, API, worker, page
 test: $(DEV) $(PAGE) ## Run the tests (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest $(ARGS)
 
+soak: $(DEV) ## Run the fault tests in their long form
+	@LOREKEEPER_SOAK=1 $(BIN)/python -m pytest -n 0 -s tests/faults $(ARGS)
+
 check: $(DEV) ## Format, lint, types, import direction
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/unit/test_architecture.py
+	$(BIN)/python -m pytest -q -n 0 tests/unit/test_architecture.py
 
 format: $(DEV) ## Format the code and apply safe fixes
 	$(BIN)/ruff format .
@@ -46,9 +49,9 @@ $(RUN): requirements/run.lock | $(BIN)/python
 	@$(PIP) -r $<
 	@touch $@
 
-$(DEV): requirements/dev.lock | $(RUN)
+$(DEV): requirements/dev.lock requirements/run.lock | $(RUN)
 	@echo "Installing the development packages ..."
-	@$(PIP) -r $<
+	@$(PIP) -r requirements/run.lock -r requirements/dev.lock
 	@touch $@
 
 $(PAGE): web/package-lock.json $(shell find web/src web/*.html web/*.ts web/*.json -type f 2>/dev/null) | $(BIN)/python

@@ -9,5 +9,8 @@ compile() {
 compile --extra local ../pyproject.toml -o run.lock
 # What an image needs whose services run elsewhere.
 compile -c run.lock ../pyproject.toml -o base.lock
-compile --extra local --extra dev -c run.lock ../pyproject.toml -o dev.lock
+# Only what run.lock does not have: both are installed together.
+have=$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' run.lock)
+# shellcheck disable=SC2086 - one option and one name a line
+compile --extra local --extra dev -c run.lock $have ../pyproject.toml -o dev.lock
 sed -n 's/^node = \["\(.*\)"\]$/\1/p' ../pyproject.toml | compile - -o node.lock

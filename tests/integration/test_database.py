@@ -100,7 +100,7 @@ async def test_a_statement_that_takes_too_long_is_reported_and_stopped(database_
             "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
         )
         async with database.connect() as connection:
-            return (await connection.execute(others)).scalar_one() == 0
+            return bool((await connection.execute(others)).scalar_one() == 0)
 
     await until(stopped, within_s=3)
     await database.close()

@@ -1,6 +1,7 @@
 """The supervisor: no loop stays dead, none outlives its block."""
 
 import asyncio
+from contextlib import suppress
 
 from services.errors import QueueUnavailable
 from services.supervision import Supervisor
@@ -89,6 +90,20 @@ async def test_leaving_the_block_cancels_every_loop_and_waits_for_it() -> None:
     assert running.cancelled == 1
     await asyncio.sleep(0.3)
     assert [loop.runs for loop in loops] == [1, 1]
+
+
+async def test_a_loop_that_swallows_a_cancellation_is_ended_all_the_same() -> None:
+    running = Loop()
+
+    async def deaf() -> None:
+        with suppress(asyncio.CancelledError):
+            await running.stay()
+        await running.stay()
+
+    async with asyncio.timeout(3), Supervisor() as supervisor:
+        supervisor.start("deaf", deaf)
+        await asyncio.sleep(0)
+    assert running.cancelled == 2
 
 
 async def test_an_error_in_the_block_leaves_it_and_ends_the_loops() -> None:

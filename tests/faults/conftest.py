@@ -1,0 +1,205 @@
+"""A whole system of real processes that a test may kill part by part."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from services.lifecycle import EDGES, FINAL, LIVE, Event, JobStatus
+from services.local_stack import Part, read_stack
+from tests.conftest import Start, until
+from tests.processes import Process
+
+SOAK = os.environ.get("LOREKEEPER_SOAK") == "1"
+"""The long form: more jobs, more faults (`make soak`)."""
+LEASE_S = 3.0
+_CREATE = """mutation($input: CreateAssetJobInput!) { createAssetJob(input: $input) { created job { id } } }"""
+_SETTINGS = {
+    "LOREKEEPER_LEASE_S": str(LEASE_S),
+    "LOREKEEPER_HEARTBEAT_S": "1",
+    "LOREKEEPER_RETRY_BASE_S": "0.2",
+    "LOREKEEPER_MAINTENANCE_S": "1",
+    "LOREKEEPER_SHUTDOWN_GRACE_S": "4",
+    "LOREKEEPER_LOG_LEVEL": "warning",
+    "LOREKEEPER_REQUEST_TIMEOUT_S": "3",
+}
+
+
+def size(short: int, long: int) -> int:
+    """Return how many, in the form of this run."""
+    return long if SOAK else short
+
+
+@dataclass
+class System:
+    """The embedded services, one API and any number of workers, each a process of its own."""
+
+    home: Path
+    start: Start
+    api: Process | None = None
+    workers: list[Process] = field(default_factory=list)
+    asked: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Inputs by idempotency key: all that anybody tried to create."""
+    accepted: set[UUID] = field(default_factory=set)
+    """Jobs whose mutation answered."""
+
+    def start_api(self) -> None:
+        self.api = self.start("-m", "uvicorn", "server:app", "--port", "0", **_SETTINGS)
+        self._url = "http://127.0.0.1:" + self.api.wait_for(r"running on http://127\.0\.0\.1:(\d+)").group(1)
+
+    def start_worker(self) -> Process:
+        worker = self.start("-m", "worker", **_SETTINGS)
+        self.workers.append(worker)
+        return worker
+
+    async def ready_worker(self) -> Process:
+        """Start a worker and wait until it works."""
+        worker = self.start_worker()
+        job = await self.create({})
+        await until(lambda: self.is_final([job]), within_s=20)
+        return worker
+
+    def pid(self, part: Part) -> int:
+        return read_stack(self.home)[part].pid
+
+    def kill(self, part: Part) -> None:
+        """Kill an embedded service; it is started again on the same port, with its data."""
+        os.kill(self.pid(part), signal.SIGKILL)
+
+    async def create(self, prompt: dict[str, Any], **changes: object) -> UUID:
+        """Create a job, insisting as a client does: the same key until there is an answer."""
+        key = uuid4().hex
+        wanted = {
+            "worldId": "eldoria",
+            "assetType": "IMAGE",
+            "provider": "simulator",
+            "promptSpec": prompt,
+            "idempotencyKey": key,
+            "maxAttempts": 50,
+        } | changes
+        self.asked[key] = wanted
+        while True:
+            try:
+                async with httpx.AsyncClient(timeout=10) as client:
+                    answer = await client.post(
+                        f"{self._url}/graphql", json={"query": _CREATE, "variables": {"input": wanted}}
+                    )
+                found = answer.json()
+                if "errors" not in found:
+                    job_id = UUID(found["data"]["createAssetJob"]["job"]["id"])
+                    self.accepted.add(job_id)
+                    return job_id
+                assert found["errors"][0]["extensions"]["code"] == "UNAVAILABLE", found
+            except (httpx.TransportError, json.JSONDecodeError):
+                pass
+            await asyncio.sleep(0.05)
+
+    async def load(self, number: int, prompt: Callable[[], dict[str, Any]], *, at_once: int = 10) -> list[UUID]:
+        """Create many jobs, some at a time."""
+        gate = asyncio.Semaphore(at_once)
+
+        async def one() -> UUID:
+            async with gate:
+                return await self.create(prompt())
+
+        return await asyncio.gather(*(one() for _ in range(number)))
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+        connection = await asyncpg.connect(read_stack(self.home)[Part.POSTGRES].url, timeout=5)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def is_final(self, jobs: Sequence[UUID]) -> bool:
+        try:
+            async with self.database() as connection:
+                left = await connection.fetchval(
+                    "SELECT count(*) FROM jobs WHERE id = ANY ($1) AND status::text = ANY ($2)",
+                    jobs,
+                    sorted(LIVE),
+                )
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return bool(left == 0)
+
+    async def settle(self, *, within_s: float = 60) -> float:
+        """Wait until every accepted job is final; returns how long that took, in seconds."""
+        began = time.monotonic()
+        await until(lambda: self.is_final(sorted(self.accepted)), within_s=within_s)
+        return time.monotonic() - began
+
+    async def events(self, job_id: UUID) -> list[Event]:
+        async with self.database() as connection:
+            rows = await connection.fetch("SELECT event FROM transitions WHERE job_id = $1 ORDER BY seq", job_id)
+        return [Event(row["event"]) for row in rows]
+
+    async def check(self) -> Counter[str]:
+        """Check what must hold whatever happened; returns how many jobs ended how."""
+        async with self.database() as connection:
+            jobs = {row["id"]: row for row in await connection.fetch("SELECT * FROM jobs")}
+            log = await connection.fetch("SELECT * FROM transitions ORDER BY job_id, seq")
+            ready = await connection.fetch("SELECT * FROM assets WHERE status = 'READY'")
+        assert self.accepted <= jobs.keys(), "an accepted job is lost"
+        assert {row["idempotency_key"] for row in jobs.values()} <= self.asked.keys(), (
+            "a job that nobody asked for"
+        )
+        assert len({row["idempotency_key"] for row in jobs.values()}) == len(jobs), "one key, two jobs"
+        histories: dict[UUID, list[Any]] = {}
+        for entry in log:
+            histories.setdefault(entry["job_id"], []).append(entry)
+        for job_id, job in jobs.items():
+            history = histories[job_id]
+            assert [entry["seq"] for entry in history] == list(range(1, job["seq"] + 1)), "a hole in seq"
+            assert history[-1]["status"] == job["status"]
+            assert sum(entry["status"] in FINAL for entry in history) == 1, "final more or less than once"
+            for before, entry in zip([None, *history], history, strict=False):
+                edge = EDGES[Event(entry["event"])]
+                assert entry["status"] == edge.target
+                source = None if before is None else JobStatus(before["status"])
+                assert source is None if not edge.sources else source in edge.sources, "no such edge"
+        succeeded = {job_id for job_id, job in jobs.items() if job["status"] == JobStatus.SUCCEEDED}
+        assert {row["job_id"] for row in ready} == succeeded
+        assert len(ready) == len(succeeded), "two READY assets of one job"
+        for row in ready:
+            assert (self.home / "assets" / row["storage_key"]).stat().st_size == row["size_bytes"]
+        return Counter(job["status"] for job in jobs.values())
+
+
+@pytest.fixture
+async def system(start: Start, tmp_path: Path) -> System:
+    """Start the services and one API."""
+    home = tmp_path / "home"
+    start("server.py", "services", LOREKEEPER_LOG_LEVEL="error")
+    await until(lambda: (home / "stack.json").exists(), within_s=30)
+    migration = start("server.py", "migrate")
+    assert migration.popen.wait(30) == 0
+    system = System(home, start)
+    system.start_api()
+    return system
+
+
+def a_mix() -> dict[str, Any]:
+    """Return what a job of the load does: mostly short, some long, some failing."""
+    kind = random.random()
+    if kind < 0.1:
+        return {"duration_ms": random.randint(1000, 4000), "steps": 10}
+    if kind < 0.25:
+        return {"fail_attempts": random.randint(1, 2), "duration_ms": 20}
+    if kind < 0.3:
+        return {"fail_attempts": 1, "permanent": True}
+    return {"duration_ms": random.randint(0, 300), "size_bytes": random.randint(0, 5000)}
