@@ -26,13 +26,14 @@ from tests.processes import Process
 SOAK = os.environ.get("LOREKEEPER_SOAK") == "1"
 """The long form: more jobs, more faults (`make soak`)."""
 LEASE_S = 3.0
+GRACE_S = 2.0
 _CREATE = """mutation($input: CreateAssetJobInput!) { createAssetJob(input: $input) { created job { id } } }"""
 _SETTINGS = {
     "LOREKEEPER_LEASE_S": str(LEASE_S),
     "LOREKEEPER_HEARTBEAT_S": "1",
     "LOREKEEPER_RETRY_BASE_S": "0.2",
     "LOREKEEPER_MAINTENANCE_S": "1",
-    "LOREKEEPER_SHUTDOWN_GRACE_S": "4",
+    "LOREKEEPER_SHUTDOWN_GRACE_S": str(GRACE_S),
     "LOREKEEPER_LOG_LEVEL": "warning",
     "LOREKEEPER_REQUEST_TIMEOUT_S": "3",
 }
@@ -57,7 +58,7 @@ class System:
     """Jobs whose mutation answered."""
 
     def start_api(self) -> None:
-        self.api = self.start("-m", "uvicorn", "server:app", "--port", "0", **_SETTINGS)
+        self.api = self.start("-m", "uvicorn", "server:app", "--port", "0", "--no-access-log", **_SETTINGS)
         self._url = "http://127.0.0.1:" + self.api.wait_for(r"running on http://127\.0\.0\.1:(\d+)").group(1)
 
     def start_worker(self) -> Process:
@@ -155,10 +156,9 @@ class System:
             log = await connection.fetch("SELECT * FROM transitions ORDER BY job_id, seq")
             ready = await connection.fetch("SELECT * FROM assets WHERE status = 'READY'")
         assert self.accepted <= jobs.keys(), "an accepted job is lost"
-        assert {row["idempotency_key"] for row in jobs.values()} <= self.asked.keys(), (
-            "a job that nobody asked for"
-        )
-        assert len({row["idempotency_key"] for row in jobs.values()}) == len(jobs), "one key, two jobs"
+        keys = {row["idempotency_key"] for row in jobs.values()}
+        assert keys <= self.asked.keys(), "a job that nobody asked for"
+        assert len(keys) == len(jobs), "one key, two jobs"
         histories: dict[UUID, list[Any]] = {}
         for entry in log:
             histories.setdefault(entry["job_id"], []).append(entry)
@@ -185,7 +185,7 @@ async def system(start: Start, tmp_path: Path) -> System:
     """Start the services and one API."""
     home = tmp_path / "home"
     start("server.py", "services", LOREKEEPER_LOG_LEVEL="error")
-    await until(lambda: (home / "stack.json").exists(), within_s=30)
+    await until((home / "stack.json").exists, within_s=30)
     migration = start("server.py", "migrate")
     assert migration.popen.wait(30) == 0
     system = System(home, start)
