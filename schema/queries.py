@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 
 import strawberry
 from strawberry import ID
+from strawberry.utils.str_converters import to_camel_case
 
 from schema.connections import AssetJobConnection, PageArguments, list_jobs
 from schema.context import Operation
 from schema.types import Asset, AssetJob, Node, Provider
 from services.errors import InvalidInput
-from services.intake import parse_id
+from services.intake import check_name, parse_id
 from services.job_queries import JobFilter
 from services.lifecycle import JobStatus
 from services.models import AssetType
@@ -31,8 +32,11 @@ class JobFilterInput:
         """Return the filter as the store knows it.
 
         Raises:
-            InvalidInput: an instant without a time zone, or outside the calendar.
+            InvalidInput: an instant without a time zone or outside the calendar, or a name that cannot be one.
         """
+        for name in ("world_id", "provider", "requested_by"):
+            if (value := getattr(self, name)) is not None:
+                check_name(value, ("filter", to_camel_case(name)))
         return JobFilter(
             world_id=self.world_id,
             status=self.status,

@@ -27,7 +27,8 @@ _MOST_INTEGER: Final = 2**53
 _MOST_ATTEMPTS: Final = 100
 _LONGEST_RUN_S: Final = 43_200
 _FARTHEST: Final = timedelta(days=366)
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""Control characters, lone surrogates and non-characters: SQS refuses what XML 1.0 cannot hold."""
 _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
 """NUL, which PostgreSQL's text cannot hold, and lone surrogates, which no encoding can."""
 
@@ -84,8 +85,8 @@ def accept(request: JobRequest, catalog: Catalog, *, requested_by: str, path: Pa
     Raises:
         InvalidInput: the first value that breaks a rule, by its path.
     """
-    world_id = _name(request.world_id, (*path, "worldId"))
-    provider = catalog.find(_name(request.provider, (*path, "provider")), path)
+    world_id = check_name(request.world_id, (*path, "worldId"))
+    provider = catalog.find(check_name(request.provider, (*path, "provider")), path)
     prompt_spec = _json(request.prompt_spec, (*path, "promptSpec"), _MOST_PROMPT_BYTES)
     provider.check(request.asset_type, request.model_id, prompt_spec, path)
     derivation = DerivationRecord.model_construct(
@@ -131,18 +132,23 @@ def _input_hash(job: JobRecord, derivation: DerivationRecord) -> str:
     return hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _name(value: str, path: Path) -> str:
+def check_name(value: str, path: Path) -> str:
+    """Return a name or id from outside.
+
+    Raises:
+        InvalidInput: it is empty, too long, or holds what no name should.
+    """
     if not value.strip():
         raise InvalidInput(path, "must not be empty")
     if len(value) > _ID_LENGTH:
         raise InvalidInput(path, f"is longer than {_ID_LENGTH} characters")
     if _UNPRINTABLE.search(value):
-        raise InvalidInput(path, "holds a control character or half of a surrogate pair")
+        raise InvalidInput(path, "holds a control character or another that no text should")
     return value
 
 
 def _optional_name(value: str | None, path: Path) -> str | None:
-    return None if value is None else _name(value, path)
+    return None if value is None else check_name(value, path)
 
 
 def _within(value: int, least: int, most: int, path: Path) -> int:
@@ -178,7 +184,7 @@ def _references(references: References, path: Path) -> dict[str, Any]:
     for column, (name, ids) in lists.items():
         if len(ids) > _MOST_REFERENCES:
             raise InvalidInput((*path, name), f"holds more than {_MOST_REFERENCES} ids")
-        found[column] = [_name(value, (*path, name, i)) for i, value in enumerate(ids)]
+        found[column] = [check_name(value, (*path, name, i)) for i, value in enumerate(ids)]
     return found
 
 

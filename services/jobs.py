@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.catalog import Catalog
@@ -51,14 +52,13 @@ class Jobs:
             DatabaseUnavailable: nothing was stored, as far as can be known.
         """
         new = accept(request, self.catalog, requested_by=requested_by)
-        async with self._database.connect() as connection:
-            if request.reuse_identical:
-                earlier = await find_identical(connection, new.job.world_id, new.job.input_hash)
-                if earlier is not None:
-                    return Creation(earlier, created=False)
-            created = await create(connection, [new])
-            if not created:
-                return await _earlier(connection, new)
+        if request.reuse_identical:
+            created, earlier = await self._create_unless_identical(new)
+        else:
+            async with self._database.connect() as connection:
+                created, earlier = await _create_or_find(connection, new)
+        if earlier is not None:
+            return Creation(earlier, created=False)
         self._announce(created)
         return Creation(JobState(created[0].job, None), created=True)
 
@@ -80,6 +80,18 @@ class Jobs:
         """
         return await self._move(Move(job_id, Event.RENEW))
 
+    async def _create_unless_identical(self, new: NewJob) -> tuple[list[Moved], JobState | None]:
+        async with self._database.transaction() as connection:
+            # Equal requests wait for each other, or all of them would find nothing and create.
+            lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:hash, 0))")
+            await connection.execute(lock, {"hash": new.job.world_id + new.job.input_hash})
+            # The key promises more than the wish to reuse, so it is asked first.
+            keyed = await _find_by_key(connection, new)
+            earlier = keyed or await find_identical(connection, new.job.world_id, new.job.input_hash)
+            if earlier is not None:
+                return [], earlier
+            return await _create_or_find(connection, new)
+
     async def _move(self, move: Move) -> JobState:
         async with self._database.connect() as connection:
             moved = (await advance(connection, [move])).get(move.job_id)
@@ -93,12 +105,24 @@ class Jobs:
         self._dispatcher.submit(moved.job for moved in moves if moved.job.status in WAITING)
 
 
-async def _earlier(connection: AsyncConnection, new: NewJob) -> Creation:
-    """Return the job that has the new one's idempotency key."""
-    key = new.job.world_id, new.job.idempotency_key or ""
-    earlier = (await find_jobs_by_key(connection, [key]))[key]
-    if earlier.job.input_hash != new.job.input_hash:
+async def _create_or_find(connection: AsyncConnection, new: NewJob) -> tuple[list[Moved], JobState | None]:
+    """Create a job, or return the one that has its idempotency key."""
+    created = await create(connection, [new])
+    return created, None if created else await _find_by_key(connection, new)
+
+
+async def _find_by_key(connection: AsyncConnection, new: NewJob) -> JobState | None:
+    """Return the job that has the new one's idempotency key, if it has one and it was used.
+
+    Raises:
+        IdempotencyConflict: that job has other inputs.
+    """
+    if new.job.idempotency_key is None:
+        return None
+    key = new.job.world_id, new.job.idempotency_key
+    earlier = (await find_jobs_by_key(connection, [key])).get(key)
+    if earlier is not None and earlier.job.input_hash != new.job.input_hash:
         raise IdempotencyConflict(
             f"The idempotency key was used in world {key[0]!r} by job {earlier.job.id}, with other inputs."
         )
-    return Creation(earlier, created=False)
+    return earlier

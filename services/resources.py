@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aioboto3 import Session
 from aiobotocore.config import AioConfig
@@ -20,14 +20,12 @@ from services.jobs import Jobs
 from services.local_sqs import LOCAL_CREDENTIAL
 from services.local_stack import LocalStackNotRunning, Part, read_stack
 from services.settings import Settings
-from services.sqs import Queue
+from services.sqs import LONG_POLL, Queue
 from services.storage import LocalStorage, S3Storage, Storage, signing_secret
 from services.streams import Streams
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
-
-_LONG_POLL: Final = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +105,13 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
         stack.push_async_callback(database.close)
         redis = await stack.enter_async_context(open_redis(endpoints.redis_url, timeout=timeout))
         session = _session(settings, endpoints)
-        client = await stack.enter_async_context(
-            session.client("sqs", endpoint_url=endpoints.aws_endpoint_url, config=_config(timeout))
-        )
-        queue = Queue(client, settings.sqs_queue_name, visibility=settings.lease)
+        client, receiver = [
+            await stack.enter_async_context(
+                session.client("sqs", endpoint_url=endpoints.aws_endpoint_url, config=_config(patience))
+            )
+            for patience in (timeout, timeout + LONG_POLL)
+        ]
+        queue = Queue(client, receiver, settings.sqs_queue_name, visibility=settings.lease)
         storage = await _open_storage(stack, settings, endpoints, session)
         catalog = build_catalog(simulator=settings.simulator_enabled)
         publisher = Publisher(redis)
@@ -175,10 +176,9 @@ def _config(timeout: timedelta) -> AioConfig:
     seconds = timeout.total_seconds()
     return AioConfig(
         connect_timeout=seconds,
-        # A long poll answers after 20 s by itself.
-        read_timeout=seconds + _LONG_POLL.total_seconds(),
+        read_timeout=seconds,
         max_pool_connections=50,
-        retries={"mode": "standard", "max_attempts": 2},
+        retries={"mode": "standard", "total_max_attempts": 2},
         s3={"addressing_style": "path"},
         user_agent_extra="lorekeeper",
     )

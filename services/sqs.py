@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 BATCH: Final = 10
 """The most entries that SQS takes in one call."""
+LONG_POLL: Final = timedelta(seconds=20)
+"""The longest that SQS waits for a message before it answers that there is none."""
 MOST_DELAY: Final = timedelta(minutes=15)
 """The longest that SQS holds a new message back."""
 MOST_VISIBILITY: Final = timedelta(hours=12) - timedelta(minutes=5)
@@ -91,14 +93,16 @@ class Queue:
 
     Args:
         client: an open client of aioboto3.
+        receiver: another, whose read timeout leaves room for a long poll.
         name: the queue's name; the dead-letter queue is `<name>-dlq`.
         visibility: how long a delivery stays hidden unless it is extended.
     """
 
-    def __init__(self, client: "SQSClient", name: str, *, visibility: timedelta) -> None:
+    def __init__(self, client: "SQSClient", receiver: "SQSClient", name: str, *, visibility: timedelta) -> None:
         self.name = name
         self.dead_letter_name = f"{name}-dlq"
         self._client = client
+        self._receiver = receiver
         self._visibility_s = math.ceil(visibility.total_seconds())
         self._url: str | None = None
         self._dead_letter_url: str | None = None
@@ -141,11 +145,11 @@ class Queue:
             entries, lambda url, some: self._client.send_message_batch(QueueUrl=url, Entries=some), sizes
         )
 
-    async def receive(self, *, most: int = BATCH, wait: timedelta = timedelta(seconds=20)) -> list[Delivery]:
+    async def receive(self, *, most: int = BATCH, wait: timedelta = LONG_POLL) -> list[Delivery]:
         """Wait for messages (long polling) and return up to `most`, 10 at the most."""
 
         async def call(url: str) -> Any:  # noqa: ANN401 - botocore's response
-            return await self._client.receive_message(
+            return await self._receiver.receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=min(most, BATCH),
                 WaitTimeSeconds=round(wait.total_seconds()),
@@ -245,12 +249,23 @@ class Queue:
         call: Callable[[str, Any], Awaitable[Any]],
         sizes: Sequence[int] | None = None,
     ) -> list[bool]:
+        """Make the calls that the entries take; one that fails leaves only its own entries undone.
+
+        Raises:
+            QueueUnavailable: every call failed.
+        """
         done = [False] * len(entries)
         chunks = _chunks(sizes if sizes is not None else [0] * len(entries))
-        outcomes = await asyncio.gather(*(self._batch([entries[i] for i in chunk], call) for chunk in chunks))
+        outcomes = await asyncio.gather(
+            *(self._batch([entries[i] for i in chunk], call) for chunk in chunks), return_exceptions=True
+        )
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failures and len(failures) == len(chunks):
+            raise failures[0]
         for chunk, flags in zip(chunks, outcomes, strict=True):
-            for i, flag in zip(chunk, flags, strict=True):
-                done[i] = flag
+            if not isinstance(flags, BaseException):
+                for i, flag in zip(chunk, flags, strict=True):
+                    done[i] = flag
         return done
 
     async def _batch(

@@ -22,6 +22,7 @@ from worker.handlers.asset_generation import JOB_TYPE, generate_asset
 from worker.leases import Leases
 from worker.maintenance import Maintenance
 from worker.providers import build_providers
+from worker.runner import Runner
 
 log = structlog.get_logger("worker")
 
@@ -48,7 +49,8 @@ async def work(settings: Settings) -> None:
             lease=settings.lease,
             heartbeat=timedelta(seconds=settings.heartbeat_s),
         )
-        consumer = Consumer(resources, providers, leases)
+        runner = Runner(resources, providers, leases)
+        consumer = Consumer(resources, runner)
         # Two circles: what delivers results must outlive what takes on new work.
         outer = await stack.enter_async_context(Supervisor())
         outer.start("publisher", resources.publisher.run)
@@ -62,7 +64,8 @@ async def work(settings: Settings) -> None:
             log.info("worker.ready", concurrency=settings.worker_concurrency, queue=settings.sqs_queue_name)
             await stop.wait()
             log.info("worker.stopping")
-        await consumer.finish(timedelta(seconds=settings.shutdown_grace_s))
+            await consumer.stop()
+        await runner.finish(timedelta(seconds=settings.shutdown_grace_s))
         try:
             async with asyncio.timeout(1):
                 await resources.publisher.drain()

@@ -1,7 +1,7 @@
 """The leases that this worker holds: who runs what, kept alive by heartbeats, given up together."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -36,10 +36,12 @@ class HeldLease:
     progress: RunProgress
     task: asyncio.Task[None] | None = None
     stop_reason: StopReason | None = None
+    settling: bool = False
+    """Whether the run has ended and its result is on its way to the store, which will judge it."""
 
     def stop(self, reason: StopReason) -> None:
-        """Cancel the run, unless that was done before."""
-        if self.stop_reason is None and self.task is not None:
+        """Cancel the run, unless it has ended or that was done before."""
+        if self.stop_reason is None and not self.settling and self.task is not None:
             self.stop_reason = reason
             self.task.cancel()
 
@@ -71,23 +73,32 @@ class Leases:
 
     async def run(self) -> None:
         """Beat for ever."""
-        while True:
-            await asyncio.sleep(self._heartbeat.total_seconds())
-            try:
-                await self.beat()
-            except Unavailable as error:
-                # The next beat is in time: a lease outlives one lost heartbeat.
-                log.warning("heartbeat.missed", error=str(error), leases=len(self))
+        extending: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await asyncio.sleep(self._heartbeat.total_seconds())
+                try:
+                    ours = await self.beat()
+                except Unavailable as error:
+                    # The next beat is in time: a lease outlives one lost heartbeat.
+                    log.warning("heartbeat.missed", error=str(error), leases=len(self))
+                    continue
+                # On its own: an SQS that does not answer must not keep the rows from being extended.
+                if extending is None or extending.done():
+                    extending = asyncio.create_task(self._extend_visibility(ours))
+        finally:
+            if extending is not None:
+                extending.cancel()
 
-    async def beat(self) -> None:
-        """Extend every lease and its message's visibility together; stop the runs whose lease is lost.
+    async def beat(self) -> list[HeldLease]:
+        """Extend every lease, stop the runs whose lease is lost, and return those that are still ours.
 
         Raises:
-            Unavailable: PostgreSQL or SQS does not answer.
+            DatabaseUnavailable: PostgreSQL does not answer.
         """
         held = tuple(self)
         if not held:
-            return
+            return []
         wanted = [
             Lease(lease.job.id, lease.job.fencing_token, lease.progress.fraction, lease.progress.message)
             for lease in held
@@ -95,12 +106,21 @@ class Leases:
         async with self._database.connect() as connection:
             ours = await extend(connection, wanted, self._lease)
         for lease in held:
-            if lease.job.id not in ours and self._held.get(lease.job.id) is lease:
+            if lease.job.id not in ours and self._held.get(lease.job.id) is lease and not lease.settling:
                 log.warning("lease.lost", job_id=str(lease.job.id))
                 lease.stop(StopReason.LOST)
-        await self._queue.change_visibility(
-            [(lease.receipt_handle, self._lease) for lease in held if lease.job.id in ours]
-        )
+        return [lease for lease in held if lease.job.id in ours]
+
+    async def _extend_visibility(self, held: Sequence[HeldLease]) -> None:
+        """Hide the messages of leases for as long as the leases last."""
+        if not held:
+            return
+        try:
+            # The row first, the message second: so a message never comes back before its lease has run out.
+            async with asyncio.timeout(self._lease.total_seconds() / 2):
+                await self._queue.change_visibility([(lease.receipt_handle, self._lease) for lease in held])
+        except (Unavailable, TimeoutError) as error:
+            log.warning("heartbeat.visibility_missed", error=str(error), leases=len(held))
 
     def push(self, update: JobUpdate, size: int) -> None:  # noqa: ARG002 - a listener of the feed
         """Hear that a running job was cancelled."""

@@ -3,8 +3,9 @@
 A message may be gone although its job still waits: the queue was purged, the message expired after 14 days or went
 to the dead letters, the SQS server lost its state. SQS cannot be asked for one message, only how many it holds, so
 that is compared with how many it should hold. Where some are missing twice in a row, jobs that were sent and due
-for long are sent again, longest first. That may send a job which still has its message: harmless, because only one
-delivery can claim it, and the other is deleted.
+for long are sent again, longest first. Messages that nobody needs any more can hide those that are missing from this
+count, so a job that was due for very long is sent again whatever the count. Either may send a job which still has
+its message: harmless, because only one delivery can claim it, and the other is deleted.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ from services.updates import JobUpdate
 
 LOCK: Final = 0x75706B65  # "upke"; the advisory lock that lets one worker at a time do it
 _MOST: Final = 1000
+_ANYWAY: Final = 40
+"""Intervals after which an overdue job is sent again whatever SQS reports: ten minutes by default."""
 _MOST_BATCHES: Final = 20
 
 log = structlog.get_logger(__name__)
@@ -63,7 +66,8 @@ class Maintenance:
             # Held for the transaction, whose connection does nothing else.
             if not (await guard.execute(text(f"SELECT pg_try_advisory_xact_lock({LOCK})"))).scalar():
                 return
-            await self._send_what_is_gone([*await self._end_lost_runs(), *await self._read_overdue()])
+            await self._send_what_is_gone([*await self._end_lost_runs(), *await self._overdue(self._interval)])
+            await self._dispatcher.send_again(await self._overdue(self._interval * _ANYWAY))
             await self._prune()
 
     async def _end_lost_runs(self) -> list[JobRecord]:
@@ -76,9 +80,9 @@ class Maintenance:
         self._publisher.publish(map(JobUpdate.of_move, ended.values()))
         return [job for job in jobs if job.id not in ended]
 
-    async def _read_overdue(self) -> list[JobRecord]:
+    async def _overdue(self, patience: timedelta) -> list[JobRecord]:
         async with self._database.connect() as connection:
-            return await overdue(connection, patience=self._interval, most=_MOST)
+            return await overdue(connection, patience=patience, most=_MOST)
 
     async def _send_what_is_gone(self, suspects: Sequence[JobRecord]) -> None:
         missing = 0

@@ -1,6 +1,7 @@
 """The GraphQL face over HTTP, in this process, on real services."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -175,6 +176,42 @@ async def test_reuse_identical_returns_a_live_job_with_the_same_inputs(ask: Ask)
     assert (await created(ask, **same))["id"] == first["id"]
     await ask("mutation($id: ID!) { cancelJob(id: $id) { id } }", id=first["id"])
     assert (await created(ask, **same))["id"] != first["id"]
+
+
+async def test_an_idempotency_key_promises_more_than_reuse(ask: Ask) -> None:
+    await created(ask, idempotencyKey="k")
+    other = await created(ask, promptSpec={"description": "Sea"})
+    answer = await ask(
+        CREATE,
+        input=VALID | {"idempotencyKey": "k", "promptSpec": {"description": "Sea"}, "reuseIdentical": True},
+    )
+    assert answer["errors"][0]["extensions"]["code"] == "CONFLICT"
+    assert (await created(ask, promptSpec={"description": "Sea"}, reuseIdentical=True))["id"] == other["id"]
+
+
+async def test_identical_requests_at_once_make_one_job_where_reuse_is_asked_for(ask: Ask) -> None:
+    jobs = await asyncio.gather(*(created(ask, reuseIdentical=True) for _ in range(20)))
+    assert len({job["id"] for job in jobs}) == 1
+
+
+async def test_a_thousand_creations_with_one_key_make_one_row_and_one_message(
+    ask: Ask, resources: Resources
+) -> None:
+    jobs = await asyncio.gather(*(created(ask, idempotencyKey="k") for _ in range(1000)))
+    assert len({job["id"] for job in jobs}) == 1
+    assert await rows(resources) == 1
+    await resources.dispatcher.drain()
+    assert len(await resources.queue.receive(wait=timedelta(seconds=1))) == 1
+
+
+@pytest.mark.parametrize("field", ["worldId", "provider", "requestedBy"])
+@pytest.mark.parametrize("bad", ["", "a\u0000", "\ud800", "x" * 201])
+async def test_a_filter_by_what_cannot_be_a_name_is_bad_input(
+    client: httpx.AsyncClient, field: str, bad: str
+) -> None:
+    body = json.dumps({"query": LIST, "variables": {"filter": {field: bad}}})  # escapes what UTF-8 cannot hold
+    response = await client.post("/graphql", content=body, headers={"content-type": "application/json"})
+    assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
 async def test_jobs_are_listed_newest_first_and_paged_both_ways(ask: Ask) -> None:

@@ -25,6 +25,7 @@ from worker.handlers import register_handler
 from worker.handlers.asset_generation import JOB_TYPE, generate_asset
 from worker.leases import Leases
 from worker.providers import build_providers
+from worker.runner import Runner
 
 register_handler(JOB_TYPE, generate_asset)
 
@@ -41,7 +42,8 @@ class InProcessWorker:
             lease=settings.lease,
             heartbeat=timedelta(seconds=settings.heartbeat_s),
         )
-        self.consumer = Consumer(resources, build_providers(simulator=True), self.leases)
+        self.runner = Runner(resources, build_providers(simulator=True), self.leases)
+        self.consumer = Consumer(resources, self.runner)
 
     @asynccontextmanager
     async def running(self, *, beating: bool = True, grace: timedelta = timedelta()) -> AsyncIterator[None]:
@@ -52,10 +54,11 @@ class InProcessWorker:
             try:
                 yield
             finally:
+                await self.consumer.stop()
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                await self.consumer.finish(grace)
+                await self.runner.finish(grace)
 
 
 @pytest.fixture
