@@ -5,7 +5,7 @@
 
 import argparse
 import asyncio
-import os
+import logging
 import signal
 import socket
 import sys
@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
-from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -22,6 +20,7 @@ import uvicorn
 import uvloop
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -29,20 +28,19 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from schema import build_schema
-from schema.transport import PAGE, GraphQLView
+from schema.transport import PAGE, GraphQLView, LoopbackOnly
 from services.database import Database
 from services.errors import AssetNotFound, ConfigurationError, LorekeeperError
 from services.health import OK, check_services
-from services.local_process import Child, Command
+from services.local_program import kept_running
 from services.local_stack import LocalStack
 from services.logs import configure_logs
 from services.migrating import migrate, require_current, wait_for_database
-from services.resources import find_endpoints, open_resources, parts_to_embed
+from services.resources import find_database_url, find_endpoints, open_resources, parts_to_embed
 from services.settings import Settings, load_settings
 from services.storage import ASSETS_PATH, LocalStorage
 from services.supervision import Supervisor
 
-ROOT: Final = Path(__file__).resolve().parent
 _STATIC_FOLDER: Final = PAGE.parent / "static"
 _YEAR_S: Final = 365 * 24 * 3600
 _CLOSE_GRACE_S: Final = 5
@@ -134,7 +132,7 @@ class _HashedFiles(StaticFiles):
 def build_app(settings: Settings) -> Starlette:
     """Assemble the application."""
     public_url = None if settings.public_url is None else str(settings.public_url)
-    view = GraphQLView(build_schema(), public_url=public_url)
+    view = GraphQLView(build_schema(), public_url=public_url, max_body_bytes=settings.max_body_bytes)
     routes: list[BaseRoute] = [
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
@@ -146,7 +144,8 @@ def build_app(settings: Settings) -> Starlette:
     ]
     if settings.s3_bucket is None:
         routes.append(Route(ASSETS_PATH + "/{key:path}", asset))
-    app = Starlette(lifespan=lifespan, routes=routes)
+    middleware = [] if settings.allow_unauthenticated else [Middleware(LoopbackOnly)]
+    app = Starlette(lifespan=lifespan, routes=routes, middleware=middleware)
     app.state.settings = settings
     return app
 
@@ -155,7 +154,11 @@ def __getattr__(name: str) -> Starlette:
     """Make `app` when uvicorn asks for it: importing this module reads no settings and opens nothing."""
     if name != "app":
         raise AttributeError(name)
-    settings = load_settings()
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        sys.stderr.write(f"server.py: {error}\n")
+        raise SystemExit(2) from None
     configure_logs(settings)
     return build_app(settings)
 
@@ -167,7 +170,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
-            sys.stderr.write(f"\n  lorekeeper is ready: http://{host}:{port}/graphql  (Ctrl-C stops it)\n\n")
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            sys.stderr.write(f"\n  lorekeeper is ready: http://{address}/graphql  (Ctrl-C stops it)\n\n")
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -189,12 +193,14 @@ async def serve(settings: Settings, *, with_worker: bool) -> None:
                 await asyncio.wait((starting,))
                 return
             await starting
+            logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # what it tells, we tell
             server = _Server(
                 uvicorn.Config(
                     build_app(settings),
                     log_config=None,
                     access_log=False,
                     ws_per_message_deflate=False,
+                    ws_max_size=settings.max_body_bytes,
                     timeout_graceful_shutdown=_CLOSE_GRACE_S,
                 )
             )
@@ -208,30 +214,14 @@ async def _start(settings: Settings, stack: AsyncExitStack, *, with_worker: bool
     """Start all that the API needs, and the worker."""
     parts = parts_to_embed(settings)
     if parts:
-        log.info("services.starting", services=sorted(parts), home=str(settings.home))
+        log.info("services.starting", services=", ".join(sorted(parts)), home=str(settings.home))
         await stack.enter_async_context(LocalStack(settings.home, parts))
-    endpoints = find_endpoints(settings)
-    database = Database(endpoints.database_url, timeout=timedelta(seconds=settings.request_timeout_s))
-    try:
-        await wait_for_database(database, patience=timedelta(seconds=settings.startup_timeout_s))
-    finally:
-        await database.close()
-    await migrate(endpoints.database_url)
+    url = find_database_url(settings)
+    await await_database(settings, url)
+    await migrate(url)
     if with_worker:
-        supervisor = await stack.enter_async_context(Supervisor())
-        supervisor.start("worker", partial(_run_worker, settings))
-
-
-async def _run_worker(settings: Settings) -> None:
-    """Run one worker process; it ends with this task."""
-    environment = tuple(os.environ.items())
-    child = Child(Command((sys.executable, "-m", "worker"), ROOT, environment=environment), sys.stderr.fileno())
-    try:
-        status = await child.wait()
-        log.error("worker.ended", status=status)
-    finally:
-        if not child.has_ended:
-            await child.stop(timedelta(seconds=settings.shutdown_grace_s + _CLOSE_GRACE_S))
+        grace = timedelta(seconds=settings.shutdown_grace_s + _CLOSE_GRACE_S + 1)
+        await stack.enter_async_context(kept_running("-m", "worker", grace=grace))
 
 
 @contextmanager
@@ -242,13 +232,35 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
         ConfigurationError: somebody else has it.
     """
     try:
-        listener = socket.create_server((settings.host, settings.port), backlog=2048)
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigurationError(
-            f"LOREKEEPER_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+            f"LOREKEEPER_PORT: cannot listen on {settings.host} port {settings.port}: {error.strerror}"
         ) from error
     with listener:
         yield listener
+
+
+async def run_migrations(settings: Settings) -> None:
+    """Bring the database to this version, as soon as it answers."""
+    url = find_database_url(settings)
+    await await_database(settings, url)
+    await migrate(url)
+    log.info("database.migrated")
+
+
+async def await_database(settings: Settings, url: str) -> None:
+    """Return as soon as PostgreSQL answers.
+
+    Raises:
+        DatabaseUnavailable: it does not in time.
+    """
+    database = Database(url, timeout=timedelta(seconds=settings.request_timeout_s))
+    try:
+        await wait_for_database(database, patience=timedelta(seconds=settings.startup_timeout_s))
+    finally:
+        await database.close()
 
 
 async def run_services(settings: Settings) -> None:
@@ -276,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "services":
             uvloop.run(run_services(settings))
         elif chosen.command == "migrate":
-            uvloop.run(migrate(find_endpoints(settings).database_url))
+            uvloop.run(run_migrations(settings))
         else:
             uvloop.run(serve(settings, with_worker=not chosen.no_worker))
     except ConfigurationError as error:

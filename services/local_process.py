@@ -57,6 +57,8 @@ class Command:
     stop_signal: signal.Signals = signal.SIGTERM
     owner: Owner | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    orphan_signal: signal.Signals | None = None
+    """What the kernel sends it at the parent's death; None: the same."""
 
 
 class Child:
@@ -185,7 +187,7 @@ def _bound_to_parent(command: Command) -> list[str]:
     setpriv = _setpriv()
     if setpriv is None:
         return [*command.argv]
-    flags = [f"--pdeathsig={command.stop_signal.name}"]
+    flags = [f"--pdeathsig={(command.orphan_signal or command.stop_signal).name}"]
     if command.owner is not None:
         flags += [f"--reuid={command.owner.uid}", f"--regid={command.owner.gid}", "--clear-groups"]
         if _may_pass_on_reach():

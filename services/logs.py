@@ -38,5 +38,13 @@ def configure_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
-    for chatty in ("botocore", "aiobotocore", "alembic", "asyncio", "urllib3", "s3transfer", "PIL"):
+    for chatty in (
+        "botocore",
+        "aiobotocore",
+        "alembic",
+        "asyncio",
+        "urllib3",
+        "s3transfer",
+        "PIL",
+    ):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -46,6 +46,8 @@ async def migrate(url: str) -> None:
     engine = create_async_engine(asyncpg_url(url), poolclass=NullPool)
     try:
         async with engine.begin() as connection:
+            # Another process may be migrating now; a table may be in use. Neither takes for ever.
+            await connection.execute(text("SET LOCAL lock_timeout = '60s'"))
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             await connection.run_sync(_upgrade)
     finally:

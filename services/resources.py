@@ -90,6 +90,20 @@ def find_endpoints(settings: Settings) -> Endpoints:
     )
 
 
+def find_database_url(settings: Settings) -> str:
+    """Return where PostgreSQL answers, whatever the other services do.
+
+    Raises:
+        ConfigurationError: it is neither configured nor running in the home.
+    """
+    if settings.database_url is not None:
+        return str(settings.database_url)
+    try:
+        return read_stack(settings.home)[Part.POSTGRES].url
+    except (LocalStackNotRunning, KeyError) as error:
+        raise ConfigurationError(f"DATABASE_URL is not set, and {error}") from error
+
+
 @asynccontextmanager
 async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str) -> AsyncIterator[Resources]:
     """Open every connection that the process owns; close in reverse order.
@@ -137,7 +151,7 @@ async def _open_storage(
     stack: AsyncExitStack, settings: Settings, endpoints: Endpoints, session: Session
 ) -> Storage:
     if settings.s3_bucket is None:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         secret = settings.signing_secret
         return LocalStorage(
             settings.home / "assets",

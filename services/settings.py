@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -15,12 +16,14 @@ from pydantic import (
     RedisDsn,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.errors import ConfigurationError
 
+_SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _CREDENTIAL_SOURCES: Final = (
     "AWS_ACCESS_KEY_ID",
     "AWS_PROFILE",
@@ -47,7 +50,9 @@ class Settings(BaseSettings):
         default="lorekeeper-jobs", validation_alias="SQS_QUEUE_NAME", pattern=r"^[A-Za-z0-9_-]{1,76}$"
     )
     sqs_region: str = Field(
-        default="us-east-1", validation_alias=AliasChoices("SQS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
+        default="us-east-1",
+        pattern=r"^[a-z0-9-]{1,40}$",
+        validation_alias=AliasChoices("SQS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"),
     )
     embedded: Literal["auto", "never"] = "auto"
 
@@ -60,24 +65,25 @@ class Settings(BaseSettings):
 
     worker_concurrency: int = Field(default=10, ge=1, le=1000)
     lease_s: float = Field(default=30, gt=0, le=43200)
-    heartbeat_s: float = Field(default=10, gt=0)
-    retry_base_s: float = Field(default=60, ge=0)
+    heartbeat_s: float = Field(default=10, gt=0, le=43200)
+    retry_base_s: float = Field(default=60, ge=0, le=43200)
     retry_max_s: float = Field(default=3600, ge=0, le=43200)
-    shutdown_grace_s: float = Field(default=20, ge=0)
+    shutdown_grace_s: float = Field(default=20, ge=0, le=3600)
     attempt_timeout_s: int = Field(default=3600, ge=1, le=43200)
-    maintenance_s: float = Field(default=15, gt=0)
-    history_days: float = Field(default=30, ge=0)
+    maintenance_s: float = Field(default=15, gt=0, le=86400)
+    history_days: float = Field(default=30, ge=0, le=36500)
     simulator: bool | None = None
 
-    s3_bucket: str | None = None
+    s3_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_public_endpoint_url: AnyHttpUrl | None = None
     signing_secret: SecretStr | None = Field(default=None, min_length=32)
 
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     auth: Literal["none"] = "none"
     allow_unauthenticated: bool = False
 
-    startup_timeout_s: float = Field(default=30, gt=0)
-    request_timeout_s: float = Field(default=10, gt=0)
+    startup_timeout_s: float = Field(default=30, gt=0, le=3600)
+    request_timeout_s: float = Field(default=10, gt=0, le=300)
 
     @model_validator(mode="after")
     def survives_a_missed_heartbeat(self) -> Self:
@@ -86,10 +92,25 @@ class Settings(BaseSettings):
             raise ValueError("LOREKEEPER_HEARTBEAT_S must be under half of LOREKEEPER_LEASE_S")
         return self
 
+    @field_validator("database_url", mode="before")
+    @classmethod
+    def is_understood(cls, value: object) -> object:
+        """A database URL names PostgreSQL, and nothing that the driver does not know."""
+        if isinstance(value, str):
+            url = urlsplit(value)
+            if not url.scheme.startswith("postgres"):
+                raise ValueError("must begin with postgresql://")
+            query = dict(parse_qsl(url.query))
+            if unknown := query.keys() - {"sslmode", "host", "port", "ssl"}:
+                raise ValueError(f"the parameter {min(unknown)!r} is not understood")
+            if query.get("sslmode", "require") not in _SSL_MODES:
+                raise ValueError(f"sslmode must be one of {', '.join(_SSL_MODES)}")
+        return value
+
     @model_validator(mode="after")
     def keeps_strangers_out(self) -> Self:
         """Without authentication only this machine may connect, unless somebody insists."""
-        if not self.allow_unauthenticated and not _is_loopback(self.host):
+        if not self.allow_unauthenticated and not is_loopback(self.host):
             raise ValueError(
                 f"LOREKEEPER_HOST={self.host} is no loopback address and LOREKEEPER_AUTH is none: "
                 "set LOREKEEPER_ALLOW_UNAUTHENTICATED=true if anybody who can connect may use this server"
@@ -146,7 +167,8 @@ def _first_problem(error: ValidationError) -> str:
     return f"{name.upper()}: {message}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:

@@ -1,5 +1,6 @@
 """`python -m worker`: one worker process."""
 
+import argparse
 import asyncio
 import signal
 import sys
@@ -76,6 +77,8 @@ async def work(settings: Settings) -> None:
 
 def main() -> int:
     """Run the worker; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description="One lorekeeper worker process.")
+    parser.parse_args()
     try:
         settings = load_settings()
         configure_logs(settings)

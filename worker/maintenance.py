@@ -3,9 +3,9 @@
 A message may be gone although its job still waits: the queue was purged, the message expired after 14 days or went
 to the dead letters, the SQS server lost its state. SQS cannot be asked for one message, only how many it holds, so
 that is compared with how many it should hold. Where some are missing twice in a row, jobs that were sent and due
-for long are sent again, longest first. Messages that nobody needs any more can hide those that are missing from this
-count, so a job that was due for very long is sent again whatever the count. Either may send a job which still has
-its message: harmless, because only one delivery can claim it, and the other is deleted.
+for long are sent again, longest first. Messages that nobody needs any more can hide those that are missing from
+the count, so a job that was due for very long is sent again whatever the count. Either may send a job which still
+has its message: harmless, because only one delivery can claim it, and the other is deleted.
 """
 
 import asyncio

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,72 @@ def test_a_taken_port_and_a_busy_home_are_told(start: Start) -> None:
     busy = start("server.py")
     assert busy.popen.wait(20) == 1
     assert str(first.popen.pid) in busy.output
+
+
+def slow_job(url: str, duration_ms: int) -> dict[str, Any]:
+    """Create a job that has one attempt and takes a while."""
+    wanted = {
+        "worldId": "eldoria",
+        "assetType": "IMAGE",
+        "provider": "simulator",
+        "promptSpec": {"duration_ms": duration_ms, "steps": 10},
+        "maxAttempts": 1,
+    }
+    job: dict[str, Any] = ask(url, MUTATION, {"input": wanted})["data"]["createAssetJob"]["job"]
+    return job
+
+
+async def test_ctrl_c_lets_a_running_job_end(start: Start) -> None:
+    """Falls where stopping the server cancels the wait for its worker twice."""
+    server = start("server.py")
+    server.wait_for("worker.ready")
+    job = slow_job(server.url, 4000)
+    await until(lambda: status_of(server.url, job) == "PROCESSING")
+    assert server.stop(signal.SIGINT) == 0
+    server = start("server.py", "--no-worker")
+    assert status_of(server.url, job) == "SUCCEEDED"
+
+
+async def test_a_killed_server_takes_a_busy_worker_along(start: Start) -> None:
+    server = start("server.py")
+    server.wait_for("worker.ready")
+    job = slow_job(server.url, 30_000)
+    await until(lambda: status_of(server.url, job) == "PROCESSING")
+    family = [process.pid for process in server.family()]
+    server.popen.kill()
+    await until(lambda: all(map(is_gone, family)), within_s=15)
+
+
+def status_of(url: str, job: dict[str, Any]) -> str:
+    answer = ask(url, "query($id: ID!) { job(id: $id) { status } }", {"id": job["id"]})
+    return str(answer["data"]["job"]["status"])
+
+
+def test_a_migration_waits_for_the_database_and_needs_nothing_else(start: Start, database_url: str) -> None:
+    process = start("server.py", "migrate", DATABASE_URL=database_url)
+    assert process.popen.wait(30) == 0
+    unreachable = "postgresql://u:secret@127.0.0.1:1/x"
+    process = start("server.py", "migrate", DATABASE_URL=unreachable, LOREKEEPER_STARTUP_TIMEOUT_S="1")
+    assert process.popen.wait(20) == 1
+    assert "DATABASE_URL" in process.output.strip().splitlines()[-1]
+    assert "Traceback" not in process.output
+
+
+def test_uvicorn_tells_a_wrong_setting_in_one_line_too(start: Start) -> None:
+    process = start("-m", "uvicorn", "server:app", LOREKEEPER_LEASE_S="1")
+    assert process.popen.wait(20) == 2
+    assert process.output.strip().splitlines()[-1].startswith("server.py: LOREKEEPER_HEARTBEAT_S")
+
+
+def test_nobody_but_loopback_is_served_without_authentication(start: Start, environment: dict[str, str]) -> None:
+    """Also where uvicorn's own command line chooses the address."""
+    own = next(
+        address.address
+        for addresses in psutil.net_if_addrs().values()
+        for address in addresses
+        if address.family == socket.AF_INET and not address.address.startswith("127.")
+    )
+    server = start("-m", "uvicorn", "server:app", "--host", "0.0.0.0", "--port", "0", **environment)  # noqa: S104
+    port = server.wait_for(r"running on http://0\.0\.0\.0:(\d+)").group(1)
+    assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    assert httpx.get(f"http://{own}:{port}/healthz").status_code == 403
