@@ -13,9 +13,9 @@ import orjson
 
 from services.catalog import Catalog
 from services.errors import InvalidInput
-from services.job_store import NewJob
 from services.lifecycle import JobStatus
 from services.models import AssetType, DerivationRecord, JobRecord, new_id
+from services.moves import NewJob
 
 _ID_LENGTH: Final = 200
 _MOST_REFERENCES: Final = 1000

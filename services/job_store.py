@@ -6,7 +6,6 @@ Leases and due times go by the database's clock alone.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
@@ -18,87 +17,17 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
-from services.errors import IllegalTransition, JobNotFound, LeaseHeld, LeaseLost, LorekeeperError, NotDue
+from services.errors import IllegalTransition, JobNotFound, LeaseHeld, LeaseLost, NotDue
 from services.lifecycle import EDGES, FINAL, WAITING, Event, Guard, JobStatus
 from services.models import (
     Asset,
     AssetRecord,
-    DerivationRecord,
     Job,
     JobRecord,
     Transition,
     TransitionRecord,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job to be created, with its inputs."""
-
-    job: JobRecord
-    derivation: DerivationRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A wish to take one edge for one job.
-
-    Attributes:
-        job_id: the job.
-        event: the edge.
-        held_token: the fencing token of the caller's claim, for edges that ask for the holder.
-        lease: how long the caller may run it, for CLAIM and RECLAIM.
-        retry_in: the wait before the next attempt, for RETRY.
-        error_code: why, for RETRY, FAIL and EXPIRE.
-        error_message: the same for a person.
-        asset: what was made, for SUCCEED.
-    """
-
-    job_id: UUID
-    event: Event
-    held_token: int | None = None
-    lease: timedelta | None = None
-    retry_in: timedelta | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-    asset: AssetRecord | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """An edge that was taken: the job as it became, the log's entry, and the asset that came with it."""
-
-    job: JobRecord
-    transition: TransitionRecord
-    asset: AssetRecord | None = None
-    prompt_spec: Any = None
-    """The inputs of a claimed job, where they were asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A run that its worker wants to keep, with the progress to store along with the heartbeat."""
-
-    job_id: UUID
-    held_token: int
-    progress: float | None = None
-    progress_message: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why an edge was not taken.
-
-    Attributes:
-        status: where the job stands; None where there is no such job.
-        wait: how long until it is worth another try, where time is what is missing.
-        error: the same as an exception to raise.
-    """
-
-    status: JobStatus | None
-    error: LorekeeperError
-    wait: timedelta | None = field(default=None)
-
+from services.moves import Lease, Move, Moved, NewJob, Refusal
 
 _Record = TypeVar("_Record", bound=SQLModel)
 _JOB_COLUMNS: Final = tuple(JobRecord.model_fields)

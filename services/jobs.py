@@ -14,8 +14,9 @@ from services.errors import IdempotencyConflict
 from services.events import Publisher
 from services.intake import JobRequest, accept
 from services.job_queries import JobState, find_identical, find_jobs_by_key
-from services.job_store import Move, Moved, NewJob, advance, create, explain
+from services.job_store import advance, create, explain
 from services.lifecycle import WAITING, Event
+from services.moves import Move, Moved, NewJob
 from services.updates import JobUpdate
 
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from services.job_store import Moved
 from services.lifecycle import JobStatus
 from services.models import AssetRecord, JobRecord, TransitionRecord
+from services.moves import Moved
 
 
 class UpdateKind(StrEnum):

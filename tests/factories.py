@@ -5,8 +5,8 @@ from uuid import uuid4
 
 from services.catalog import build_catalog
 from services.intake import JobRequest, accept
-from services.job_store import NewJob
 from services.models import AssetRecord, AssetType, JobRecord
+from services.moves import NewJob
 
 CATALOG = build_catalog(simulator=True)
 

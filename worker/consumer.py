@@ -12,8 +12,9 @@ import structlog
 from services.batching import answering
 from services.dispatcher import job_of
 from services.errors import Unavailable
-from services.job_store import Move, Refusal, advance, claim_moves, explain
+from services.job_store import advance, claim_moves, explain
 from services.lifecycle import Event, JobStatus
+from services.moves import Move, Refusal
 from services.resources import Resources
 from services.sqs import BATCH, LONG_POLL, Delivery
 from services.updates import JobUpdate

@@ -11,8 +11,9 @@ import structlog
 
 from services.database import Database
 from services.errors import Unavailable
-from services.job_store import Lease, extend
+from services.job_store import extend
 from services.models import JobRecord
+from services.moves import Lease
 from services.sqs import Queue
 from services.updates import JobUpdate
 from worker.progress import RunProgress

@@ -13,9 +13,10 @@ import structlog
 from services.backoff import delay
 from services.batching import Batcher
 from services.errors import GenerationError, PassingError, Unavailable
-from services.job_store import Move, Moved, advance
+from services.job_store import advance
 from services.lifecycle import Event
 from services.models import AssetRecord
+from services.moves import Move, Moved
 from services.resources import Resources
 from services.sqs import BATCH, Delivery
 from services.updates import JobUpdate

@@ -164,6 +164,37 @@ async def test_a_duplicate_of_every_message_runs_nothing_twice(system: System) -
         await until(lambda: _is_empty(queue), within_s=30)
 
 
+async def test_sigterm_at_any_moment_strands_no_job(system: System) -> None:
+    """Falls where a claim is cancelled half way: what it claimed is nobody's until the lease runs out."""
+    for _ in range(size(3, 25)):
+        worker = system.start_worker()
+        await system.load(60, dict, at_once=20)
+        await asyncio.sleep(random.uniform(0, 1.2))
+        assert worker.stop() == 0
+        async with system.database() as connection:
+            held = await connection.fetchval("SELECT count(*) FROM jobs WHERE status = 'PROCESSING'")
+            again = await connection.fetchval("SELECT count(*) FROM jobs WHERE attempt > 1")
+        assert (held, again) == (0, 0)
+    system.start_worker()
+    await system.settle()
+    await system.check()
+
+
+async def test_an_sqs_that_hangs_ends_no_healthy_run(system: System) -> None:
+    """Falls where the extension of the rows waits for that of the messages."""
+    await system.ready_worker()
+    job_id = await system.create({"duration_ms": int(3000 * LEASE_S), "steps": 10}, maxAttempts=1)
+    await until(partial(_ran, system, job_id, Event.CLAIM))
+    sqs = system.pid(Part.SQS)
+    os.kill(sqs, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(2 * LEASE_S)
+    finally:
+        os.kill(sqs, signal.SIGCONT)
+    await system.settle()
+    assert await system.events(job_id) == [Event.CREATE, Event.CLAIM, Event.SUCCEED]
+
+
 async def test_sigterm_under_load_finishes_or_releases_and_redelivers_nothing_finished(system: System) -> None:
     """Falls without `Consumer.finish`: runs are cut and wait for their leases, finished messages come back."""
     worker = await system.ready_worker()

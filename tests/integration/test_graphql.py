@@ -14,8 +14,9 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 
 from server import build_app
-from services.job_store import Move, advance, claim
+from services.job_store import advance, claim
 from services.lifecycle import Event
+from services.moves import Move
 from services.resources import Resources
 from services.settings import load_settings
 from tests.conftest import recorded_statements
@@ -362,6 +363,18 @@ async def test_what_is_no_graphql_request_is_refused_in_json(
 ) -> None:
     response = await client.post("/graphql", content=body, headers=headers)
     assert response.status_code == 400
+    assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_a_request_that_is_too_large_is_not_read(client: httpx.AsyncClient) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield b'{"query": "'
+        for _ in range(64):
+            yield b"x" * 64 * 1024
+        pytest.fail("it was read to its end")
+
+    response = await client.post("/graphql", content=endless(), headers={"content-type": "application/json"})
+    assert response.status_code == 413
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 

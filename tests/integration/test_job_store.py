@@ -11,18 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from services.database import Database
 from services.errors import IllegalTransition, JobNotFound, LeaseHeld, LeaseLost, NotDue
 from services.job_queries import find_derivations, find_jobs, read_log
-from services.job_store import (
-    Lease,
-    Move,
-    Moved,
-    advance,
-    claim,
-    create,
-    explain,
-    extend,
-)
+from services.job_store import advance, claim, create, explain, extend
 from services.lifecycle import Event, JobStatus
 from services.models import JobRecord
+from services.moves import Lease, Move, Moved
 from services.outbox import mark_sent, unsent
 from tests.factories import a_new_job, an_asset
 

@@ -19,8 +19,9 @@ from sqlalchemy import text
 
 from services.database import Database
 from services.job_queries import find_jobs, read_log
-from services.job_store import Lease, Move, advance, create, explain, extend
+from services.job_store import advance, create, explain, extend
 from services.lifecycle import EDGES, Event, Guard, JobStatus
+from services.moves import Lease, Move
 from tests.factories import a_new_job, an_asset
 
 Result = TypeVar("Result")

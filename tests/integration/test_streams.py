@@ -12,8 +12,9 @@ from sqlalchemy import text
 from services.cursors import job_cursor
 from services.errors import InvalidInput, JobNotFound
 from services.events import job_channel
-from services.job_store import Move, Moved, advance, claim
+from services.job_store import advance, claim
 from services.lifecycle import Event, JobStatus
+from services.moves import Move, Moved
 from services.resources import Resources
 from services.streams import Inbox
 from services.updates import JobUpdate, UpdateKind

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from services.catalog import LOCAL, SIMULATOR, Catalog, ProviderSpec
 from services.errors import InvalidInput
 from services.intake import References, accept, parse_id
-from services.job_store import NewJob
 from services.lifecycle import JobStatus
 from services.models import AssetType
+from services.moves import NewJob
 from tests.factories import a_request
 
 ANYTHING: Final = ProviderSpec("anything", {kind: {} for kind in AssetType}, models=("small", "large"))
