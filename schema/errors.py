@@ -15,6 +15,8 @@ from services.errors import (
     InvalidInput,
     JobNotFound,
     LorekeeperError,
+    PurgeForbidden,
+    QueueNotFound,
     Unavailable,
 )
 
@@ -22,6 +24,8 @@ CODES: Final[Mapping[type[LorekeeperError], str]] = {
     InvalidInput: "BAD_USER_INPUT",
     JobNotFound: "NOT_FOUND",
     AssetNotFound: "NOT_FOUND",
+    QueueNotFound: "NOT_FOUND",
+    PurgeForbidden: "FORBIDDEN",
     IllegalTransition: "CONFLICT",
     IdempotencyConflict: "CONFLICT",
     Unavailable: "UNAVAILABLE",

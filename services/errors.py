@@ -9,6 +9,8 @@
     ├── LeaseLost               a later claim raised the fencing token
     ├── LeaseHeld               the lease has not run out
     ├── NotDue                  the job's time has not come
+    ├── QueueNotFound           no such queue
+    ├── PurgeForbidden          this installation does not allow to purge
     ├── ConfigurationError      a setting that cannot work
     ├── Unavailable             a service does not answer; may pass
     │   ├── DatabaseUnavailable
@@ -72,6 +74,14 @@ class LeaseHeld(LorekeeperError):
 
 class NotDue(LorekeeperError):
     """The job may not run yet."""
+
+
+class QueueNotFound(LorekeeperError):
+    """There is no such queue."""
+
+
+class PurgeForbidden(LorekeeperError):
+    """This installation does not allow to throw messages away."""
 
 
 class ConfigurationError(LorekeeperError):

@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     attempt_timeout_s: int = Field(default=3600, ge=1, le=43200)
     maintenance_s: float = Field(default=15, gt=0, le=86400)
     history_days: float = Field(default=30, ge=0, le=36500)
+    allow_purge: bool = False
     simulator: bool | None = None
 
     s3_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")

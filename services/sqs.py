@@ -36,6 +36,7 @@ _RETRY_BASE: Final = timedelta(milliseconds=100)
 _MAX_RECEIVE_COUNT: Final = 100
 """Deliveries after which SQS moves a message to the dead-letter queue: deferrals and retries are deliveries
 too, so this is far more than the attempts of any job explain."""
+_REDRIVE_VISIBILITY_S: Final = 60
 _GONE: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 
 log = structlog.get_logger(__name__)
@@ -185,8 +186,10 @@ class Queue:
     async def bury(self, deliveries: Sequence[tuple[Delivery, str]]) -> None:
         """Move deliveries that cannot be read to the dead-letter queue, each with its reason."""
         await self.initialize()
+        # SQS takes ten attributes; a foreign message may have come with all of them.
         messages = [
-            Message(delivery.body, {**delivery.attributes, "reason": reason}) for delivery, reason in deliveries
+            Message(delivery.body, {"reason": reason, **dict(sorted(delivery.attributes.items())[:9])})
+            for delivery, reason in deliveries
         ]
         entries = [_send_entry(message) for message in messages]
         buried = await self._in_tens(
@@ -215,6 +218,37 @@ class Queue:
         main, dead = await self._call(call)
         available, in_flight, delayed = (int(main["Attributes"][name]) for name in names)
         return QueueDepth(self.name, available, in_flight, delayed, int(dead["Attributes"][names[0]]))
+
+    async def redrive(self, most: int) -> int:
+        """Move dead letters back, up to so many; returns how many.
+
+        A crash half way leaves a letter in both queues: deliveries are at-least-once here as everywhere.
+        """
+        await self.initialize()
+        moved = 0
+        while moved < most:
+            with _translated():
+                response = await self._client.receive_message(
+                    QueueUrl=self._dead_letter_url or "",
+                    MaxNumberOfMessages=min(BATCH, most - moved),
+                    MessageAttributeNames=["All"],
+                    VisibilityTimeout=_REDRIVE_VISIBILITY_S,
+                )
+            letters = [_delivery(message) for message in response.get("Messages", ())]
+            if not letters:
+                break
+            sent = await self.send([Message(letter.body, _without_reason(letter)) for letter in letters])
+            back = [letter.receipt_handle for letter, done in zip(letters, sent, strict=True) if done]
+            await self._in_tens(
+                [{"ReceiptHandle": handle} for handle in back],
+                lambda _url, some: self._client.delete_message_batch(
+                    QueueUrl=self._dead_letter_url or "", Entries=some
+                ),
+            )
+            moved += len(back)
+            if len(back) < len(letters):
+                break
+        return moved
 
     async def purge(self) -> None:
         """Throw away every message of the queue. SQS allows this once a minute."""
@@ -309,6 +343,10 @@ def _size(message: Message) -> int:
     return len(message.body.encode()) + sum(
         len(name.encode()) + len(value.encode()) + len("String") for name, value in message.attributes.items()
     )
+
+
+def _without_reason(letter: Delivery) -> dict[str, str]:
+    return {name: value for name, value in letter.attributes.items() if name != "reason"}
 
 
 def _send_entry(message: Message) -> dict[str, Any]:

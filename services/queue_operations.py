@@ -1,0 +1,54 @@
+"""What operators do with queues: look at them, bring dead letters back, throw messages away."""
+
+from services.errors import PurgeForbidden, QueueNotFound
+from services.sqs import Queue, QueueDepth
+
+
+class QueueOperations:
+    """The operations on the queues of this installation.
+
+    Args:
+        queues: the queues that there are.
+        allow_purge: whether messages may be thrown away. Jobs survive that (maintenance sends them again), but
+            whoever purges by mistake causes a pause.
+    """
+
+    def __init__(self, queues: list[Queue], *, allow_purge: bool) -> None:
+        self._queues = {queue.name: queue for queue in queues}
+        self._allow_purge = allow_purge
+
+    async def depths(self) -> list[QueueDepth]:
+        """Return how much each queue holds, its dead letters included.
+
+        Raises:
+            QueueUnavailable: SQS does not answer.
+        """
+        return [await queue.depth() for queue in self._queues.values()]
+
+    async def redrive(self, name: str, most: int) -> int:
+        """Move dead letters back to their queue; returns how many.
+
+        Raises:
+            QueueNotFound: there is no such queue.
+            QueueUnavailable: SQS does not answer.
+        """
+        return await self._find(name).redrive(most)
+
+    async def purge(self, name: str) -> None:
+        """Throw away every message of a queue.
+
+        Raises:
+            PurgeForbidden: this installation does not allow it.
+            QueueNotFound: there is no such queue.
+            QueueUnavailable: SQS does not answer, or purged this queue less than a minute ago.
+        """
+        queue = self._find(name)
+        if not self._allow_purge:
+            raise PurgeForbidden("Purging is switched off (LOREKEEPER_ALLOW_PURGE).")
+        await queue.purge()
+
+    def _find(self, name: str) -> Queue:
+        queue = self._queues.get(name)
+        if queue is None:
+            raise QueueNotFound(f"There is no queue {name!r}.")
+        return queue
