@@ -20,8 +20,6 @@ from services.sqs import BATCH, LONG_POLL, Delivery
 from services.updates import JobUpdate
 from worker.runner import Runner, what_became
 
-_LATER: Final = timedelta(seconds=1)
-"""Added to the wait of a delivery that comes too early, so that it does not come too early again."""
 _STOP_WAIT: Final = timedelta(seconds=5)
 
 log = structlog.get_logger(__name__)
@@ -147,7 +145,8 @@ class Consumer:
     def _put_off(self, delivery: Delivery, refusal: Refusal) -> None:
         """Deal with a delivery whose job cannot be claimed now."""
         if refusal.wait is not None:
-            self._runner.hide(delivery, refusal.wait + _LATER)
+            # Counted in whole seconds, rounded up, from later on than PostgreSQL measured: it is over by then.
+            self._runner.hide(delivery, refusal.wait)
             return
         if refusal.status is None:
             log.warning("message.without_job", body=delivery.body)

@@ -62,15 +62,14 @@ class System:
         self._url = "http://127.0.0.1:" + self.api.wait_for(r"running on http://127\.0\.0\.1:(\d+)").group(1)
 
     def start_worker(self) -> Process:
-        worker = self.start("-m", "worker", **_SETTINGS)
+        worker = self.start("-m", "worker", **_SETTINGS | {"LOREKEEPER_LOG_LEVEL": "info"})
         self.workers.append(worker)
         return worker
 
     async def ready_worker(self) -> Process:
-        """Start a worker and wait until it works."""
+        """Start a worker and wait until it receives."""
         worker = self.start_worker()
-        job = await self.create({})
-        await until(lambda: self.is_final([job]), within_s=20)
+        await asyncio.to_thread(worker.wait_for, "worker.ready")
         return worker
 
     def pid(self, part: Part) -> int:

@@ -9,12 +9,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
+import psutil
 import pytest
 
 from services.lifecycle import Event
@@ -123,6 +124,36 @@ async def test_a_service_that_is_killed_under_load_costs_nothing(system: System,
     took_s = await system.settle(within_s=size(90, 300))
     ended = await system.check()
     print(f"\n{part} killed: {dict(ended)}, all final {took_s:.1f} s after the last creation")
+
+
+@pytest.mark.parametrize("part", list(Part))
+async def test_a_service_that_hangs_under_load_costs_nothing(system: System, part: Part) -> None:
+    """Falls without a deadline on each wait: what waits for the service when it hangs waits for ever."""
+    await system.ready_worker()
+    loading = asyncio.create_task(system.load(size(30, 300), a_mix, at_once=5))
+    for _ in range(size(1, 4)):
+        await asyncio.sleep(0.5)
+        with hanging(system.pid(part)):
+            await asyncio.sleep(size(2, 10))
+    await loading
+    took_s = await system.settle(within_s=size(60, 200))
+    await system.check()
+    print(f"\n{part} hung: all final {took_s:.1f} s after the last creation")
+
+
+@contextmanager
+def hanging(pid: int) -> Iterator[None]:
+    """Stop a service and all its processes for the block."""
+    own = psutil.Process(pid)
+    stopped = [own, *own.children(recursive=True)]
+    for process in stopped:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def _restarted(system: System, part: Part, old: int) -> bool:
