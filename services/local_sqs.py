@@ -157,10 +157,34 @@ class LocalSqs:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
+        if scope["type"] == "http" and dict(scope["headers"]).get(b"x-amz-target") == _RECEIVE.encode():
+            await self._serve_while_connected(scope, receive, send)
+            return
         await self._serve(scope, receive, send)
         # Objects are written by ministack at once, what it knows of their buckets is not.
         if scope["type"] == "http" and scope["method"] in {"PUT", "DELETE"}:
             self._s3_changed = True
+
+    async def _serve_while_connected(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        """Answer a long poll only while its client is there.
+
+        The poll of a client that was killed would go on here, take the next message and give it to nobody: its
+        job would wait for another lease.
+        """
+        bodies = [await receive()]
+        while bodies[-1].get("more_body"):
+            bodies.append(await receive())
+        left = asyncio.ensure_future(receive())  # behind the body only the disconnection can come
+
+        async def replay() -> MutableMapping[str, Any]:
+            return bodies.pop(0) if bodies else await asyncio.shield(left)
+
+        serving = asyncio.ensure_future(self._serve(scope, replay, send))
+        await asyncio.wait((serving, left), return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (serving, left):
+            waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
 
     async def _live(self, receive: _Receive, send: _Send) -> None:
         await receive()

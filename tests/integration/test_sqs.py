@@ -19,7 +19,7 @@ from moto.server import ThreadedMotoServer
 
 from services.errors import QueueUnavailable
 from services.local_stack import Endpoint, Part
-from services.resources import find_endpoints, open_resources
+from services.resources import Resources, find_endpoints, open_resources
 from services.settings import load_settings
 from services.sqs import Delivery, Message, Queue
 
@@ -458,3 +458,16 @@ async def test_a_server_that_only_refuses_is_reported(flaky: FlakySqs, open_queu
     queue = await open_queue(flaky.url)
     with pytest.raises(QueueUnavailable):
         await queue.send([Message("a")])
+
+
+async def test_the_long_poll_of_a_client_that_is_gone_takes_no_message(services: Resources) -> None:
+    """On the embedded server: the poll of a killed worker would take the message of its own job."""
+    await services.queue.initialize()
+    polling = asyncio.create_task(services.queue.receive())
+    await asyncio.sleep(0.3)  # it is under way
+    polling.cancel()
+    await asyncio.gather(polling, return_exceptions=True)
+    await asyncio.sleep(0.2)  # the server has noticed
+    await services.queue.send([Message("x")])
+    (delivery,) = await services.queue.receive(wait=timedelta(seconds=2))
+    assert delivery.receive_count == 1
