@@ -469,5 +469,6 @@ async def test_the_long_poll_of_a_client_that_is_gone_takes_no_message(services:
     await asyncio.gather(polling, return_exceptions=True)
     await asyncio.sleep(0.2)  # the server has noticed
     await services.queue.send([Message("x")])
+    await asyncio.sleep(0.3)  # longer than between two looks of the poll that is gone
     (delivery,) = await services.queue.receive(wait=timedelta(seconds=2))
     assert delivery.receive_count == 1
