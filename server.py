@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
 import uvicorn
-import uvloop
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -30,12 +30,13 @@ from starlette.staticfiles import StaticFiles
 from schema import build_schema
 from schema.transport import PAGE, GraphQLView, LoopbackOnly
 from services.database import Database
-from services.errors import AssetNotFound, ConfigurationError, LorekeeperError
+from services.errors import AssetNotFound, ConfigurationError
 from services.health import OK, check_services
 from services.local_program import kept_running
 from services.local_stack import LocalStack
 from services.logs import configure_logs
 from services.migrating import migrate, require_current, wait_for_database
+from services.program import Program, run_program
 from services.resources import find_database_url, find_endpoints, open_resources, parts_to_embed
 from services.settings import Settings, load_settings
 from services.storage import ASSETS_PATH, LocalStorage
@@ -282,22 +283,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("services", help="run only the embedded services")
     commands.add_parser("migrate", help="bring the database's tables to this version")
     chosen = parser.parse_args(arguments)
-    try:
-        settings = load_settings()
-        configure_logs(settings)
-        if chosen.command == "services":
-            uvloop.run(run_services(settings))
-        elif chosen.command == "migrate":
-            uvloop.run(run_migrations(settings))
-        else:
-            uvloop.run(serve(settings, with_worker=not chosen.no_worker))
-    except ConfigurationError as error:
-        sys.stderr.write(f"server.py: {error}\n")
-        return 2
-    except LorekeeperError as error:
-        sys.stderr.write(f"server.py: {error}\n")
-        return 1
-    return 0
+    programs: dict[str | None, Program] = {
+        None: partial(serve, with_worker=not chosen.no_worker),
+        "services": run_services,
+        "migrate": run_migrations,
+    }
+    return run_program("server.py", programs[chosen.command])
 
 
 if __name__ == "__main__":

@@ -8,14 +8,12 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
-import uvloop
 
-from services.errors import ConfigurationError, LorekeeperError
 from services.events import CANCELLED_CHANNEL
-from services.logs import configure_logs
 from services.migrating import require_current, wait_for_database
+from services.program import run_program
 from services.resources import find_endpoints, open_resources
-from services.settings import Settings, load_settings
+from services.settings import Settings
 from services.supervision import Supervisor
 from worker.consumer import Consumer
 from worker.handlers import register_handler
@@ -79,17 +77,7 @@ def main() -> int:
     """Run the worker; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m worker", description="One lorekeeper worker process.")
     parser.parse_args()
-    try:
-        settings = load_settings()
-        configure_logs(settings)
-        uvloop.run(work(settings))
-    except ConfigurationError as error:
-        sys.stderr.write(f"worker: {error}\n")
-        return 2
-    except LorekeeperError as error:
-        sys.stderr.write(f"worker: {error}\n")
-        return 1
-    return 0
+    return run_program("worker", work)
 
 
 if __name__ == "__main__":
