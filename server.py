@@ -45,6 +45,8 @@ from services.supervision import Supervisor
 _STATIC_FOLDER: Final = PAGE.parent / "static"
 _YEAR_S: Final = 365 * 24 * 3600
 _CLOSE_GRACE_S: Final = 5
+_WORKER_LAST_WORDS_S: Final = 20
+"""Beyond its own grace: what a worker may need to release runs and to say so, each step with a deadline."""
 
 log = structlog.get_logger("server")
 
@@ -221,7 +223,7 @@ async def _start(settings: Settings, stack: AsyncExitStack, *, with_worker: bool
     await await_database(settings, url)
     await migrate(url)
     if with_worker:
-        grace = timedelta(seconds=settings.shutdown_grace_s + _CLOSE_GRACE_S + 1)
+        grace = timedelta(seconds=settings.shutdown_grace_s + _WORKER_LAST_WORDS_S)
         await stack.enter_async_context(kept_running("-m", "worker", grace=grace))
 
 

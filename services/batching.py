@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
-Waiting = list[tuple[Item, "asyncio.Future[Outcome]"]]
+Waiting = list[tuple[Item, asyncio.Future[Outcome]]]
 
 
 class Batcher(Generic[Item, Outcome]):
@@ -37,17 +37,28 @@ class Batcher(Generic[Item, Outcome]):
         self._waiting: list[tuple[Item, asyncio.Future[Outcome]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._under_way: set[asyncio.Task[None]] = set()
+        self._pending = 0
+
+    @property
+    def pending(self) -> int:
+        """Items that were put and have no outcome yet."""
+        return self._pending
 
     def put_nowait(self, item: Item) -> asyncio.Future[Outcome]:
         """Add an item; the future holds its outcome once its batch was taken."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append((item, future))
+        self._pending += 1
+        future.add_done_callback(self._count_down)
         if len(self._waiting) >= self._most:
             self.leave()
         elif self._timer is None:
             self._timer = loop.call_later(self._linger_s, self.leave)
         return future
+
+    def _count_down(self, _: object) -> None:
+        self._pending -= 1
 
     async def put(self, item: Item) -> Outcome:
         """Add an item and wait for its outcome."""
@@ -78,6 +89,10 @@ class Batcher(Generic[Item, Outcome]):
             await asyncio.wait(self._under_way)
 
     async def _hand_over(self, batch: "Waiting[Item, Outcome]") -> None:
+        with suppress(Exception):  # whoever waits has been told
+            await self._answer(batch)
+
+    async def _answer(self, batch: "Waiting[Item, Outcome]") -> None:
         async with answering(batch):
             outcomes = await self._flush([item for item, _ in batch])
             for (_, future), outcome in zip(batch, outcomes, strict=True):
@@ -99,5 +114,4 @@ async def answering(batch: "Waiting[Item, Outcome]") -> AsyncIterator[None]:
             else:
                 future.set_exception(error)
                 future.exception()  # whoever put the item without waiting for it has nobody to be told
-        if not isinstance(error, Exception):
-            raise
+        raise

@@ -1,8 +1,8 @@
 """The way of committed jobs into SQS.
 
-A job's row is its own outbox: `sent_at` is null until SQS has its message. What a process commits it sends at
-once, lingering milliseconds to fill a batch. What a crash or an outage left behind, a sweep finds; it may send a
-message twice, which is harmless, because only one delivery can claim the job.
+What a process commits it sends at once, lingering milliseconds to fill a batch. What a crash or an outage left
+behind, a sweep of the outbox finds; it may send a message twice, which is harmless, because only one delivery can
+claim the job.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from services.sqs import MOST_DELAY, Message, Queue
 
 _LINGER: Final = timedelta(milliseconds=3)
 _MOST: Final = 100
+_MOST_PENDING: Final = 5000
 _SWEEP_EVERY: Final = timedelta(seconds=1)
 _SWEEP_AGE: Final = timedelta(seconds=5)
 """A job this old was not sent by the process that committed it: that takes milliseconds, or it failed."""
@@ -74,7 +75,8 @@ class Dispatcher:
         now = datetime.now(UTC)
         for job in jobs:
             # What is not due for longer than SQS can hold it back stays in the outbox for the sweep.
-            if job.run_at is None or job.run_at - now < MOST_DELAY:
+            # So does what comes faster than SQS takes it.
+            if self._batcher.pending < _MOST_PENDING and (job.run_at is None or job.run_at - now < MOST_DELAY):
                 self._batcher.put_nowait(job)
 
     async def drain(self) -> None:

@@ -1,4 +1,4 @@
-"""Every statement that writes jobs and their transitions.
+"""Every statement that moves jobs along their lifecycle, with its transitions.
 
 Each is one statement and therefore atomic by itself, also on a connection in autocommit; all take many
 jobs at once. The `WHERE` decides whether an edge may be taken; `explain` says afterwards why one was refused.

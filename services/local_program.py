@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from services.backoff import delay
+from services.local_home import LocalStackFailed
 from services.local_process import Child, Command
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -53,12 +54,16 @@ async def kept_running(*arguments: str, grace: timedelta) -> AsyncIterator[None]
 async def _keep(command: Command, grace: timedelta) -> None:
     failures = 0
     while True:
-        child = Child(command, sys.stderr.fileno())
         try:
-            status = await child.wait()
-        except asyncio.CancelledError:
-            await child.stop(grace)
-            raise
+            child = Child(command, sys.stderr.fileno())
+        except LocalStackFailed as error:
+            log.exception("program.not_started", error=str(error))
+        else:
+            try:
+                status = await child.wait()
+            except asyncio.CancelledError:
+                await child.stop(grace)
+                raise
+            log.error("program.ended", program=" ".join(command.argv[1:]), status=status)
         failures += 1
-        log.error("program.ended", program=" ".join(command.argv[1:]), status=status)
         await asyncio.sleep(delay(failures, base=_BASE, most=_MOST).total_seconds())

@@ -154,6 +154,11 @@ class Job(JobRecord, table=True):
             "id",
             postgresql_where=text("sent_at IS NULL AND status IN ('QUEUED', 'RETRYING')"),
         ),
+        Index(
+            "ix_jobs_sent",
+            "sent_at",
+            postgresql_where=text("sent_at IS NOT NULL AND status IN ('QUEUED', 'RETRYING')"),
+        ),
         Index("ix_jobs_lease", "lease_expires_at", postgresql_where=text("status = 'PROCESSING'")),
     )
 

@@ -19,7 +19,8 @@ from services.models import JobRecord
 _IDS: Final = bindparam("ids", type_=ARRAY(PG_UUID))
 
 _MARK_SENT: Final = text("""
-UPDATE jobs SET sent_at = clock_timestamp(), send_count = send_count + 1 WHERE id = ANY (:ids)
+WITH locked AS (SELECT id FROM jobs WHERE id = ANY (:ids) ORDER BY id FOR UPDATE)
+UPDATE jobs j SET sent_at = clock_timestamp(), send_count = j.send_count + 1 FROM locked k WHERE j.id = k.id
 """).bindparams(_IDS)
 
 _UNSENT: Final = text(f"""
@@ -34,8 +35,9 @@ ORDER BY m.id LIMIT :most
 _OVERDUE: Final = text(f"""
 SELECT {SELECT_JOB} FROM jobs m
 WHERE m.status IN ('QUEUED', 'RETRYING')
-  AND greatest(m.sent_at, m.run_at, m.next_attempt_at) < clock_timestamp() - :patience_s * interval '1 second'
-  AND m.sent_at IS NOT NULL
+  AND m.sent_at < clock_timestamp() - :patience_s * interval '1 second'
+  AND greatest(m.sent_at, m.run_at, m.next_attempt_at) < clock_timestamp()
+      - :patience_s * CASE WHEN :doubling THEN power(2, least(m.send_count, 20)) ELSE 1 END * interval '1 second'
 ORDER BY m.sent_at LIMIT :most
 """).columns(*JOB_RESULT)  # noqa: S608 - the interpolated part is the model's own column names
 
@@ -68,9 +70,19 @@ async def unsent(
     return [job_of_row(row) for row in result.mappings()]
 
 
-async def overdue(connection: AsyncConnection, *, patience: timedelta, most: int) -> list[JobRecord]:
-    """Read jobs that were sent and due for longer than the patience, and still wait; longest sent first."""
-    result = await connection.execute(_OVERDUE, {"patience_s": patience.total_seconds(), "most": most})
+async def overdue(
+    connection: AsyncConnection, *, patience: timedelta, doubling: bool = False, most: int
+) -> list[JobRecord]:
+    """Read jobs that were sent and due for longer than the patience, and still wait; longest sent first.
+
+    Args:
+        connection: the connection.
+        patience: how long.
+        doubling: whether the patience doubles with every time that a job was sent.
+        most: the largest number of jobs to return.
+    """
+    wanted = {"patience_s": patience.total_seconds(), "doubling": doubling, "most": most}
+    result = await connection.execute(_OVERDUE, wanted)
     return [job_of_row(row) for row in result.mappings()]
 
 

@@ -33,7 +33,7 @@ _BATCH_BYTES: Final = 1024 * 1024
 """The most that SQS takes in one call and in one message (1 MiB since August 2025)."""
 _TRIES: Final = 3
 _RETRY_BASE: Final = timedelta(milliseconds=100)
-_MAX_RECEIVE_COUNT: Final = 100
+_MAX_RECEIVE_COUNT: Final = 1000
 """Deliveries after which SQS moves a message to the dead-letter queue: deferrals and retries are deliveries
 too, so this is far more than the attempts of any job explain."""
 _REDRIVE_VISIBILITY_S: Final = 60
@@ -233,6 +233,7 @@ class Queue:
                     MaxNumberOfMessages=min(BATCH, most - moved),
                     MessageAttributeNames=["All"],
                     VisibilityTimeout=_REDRIVE_VISIBILITY_S,
+                    WaitTimeSeconds=1,  # a look without a wait asks only some of SQS's servers
                 )
             letters = [_delivery(message) for message in response.get("Messages", ())]
             if not letters:

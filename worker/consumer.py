@@ -9,12 +9,12 @@ from uuid import UUID
 
 import structlog
 
-from services.batching import answering
+from services.batching import Waiting, answering
 from services.dispatcher import job_of
 from services.errors import Unavailable
 from services.job_store import advance, claim_moves, explain
 from services.lifecycle import Event, JobStatus
-from services.moves import Move, Refusal
+from services.moves import Move, Moved, Refusal
 from services.resources import Resources
 from services.sqs import BATCH, LONG_POLL, Delivery
 from services.updates import JobUpdate
@@ -37,6 +37,7 @@ class Consumer:
         self._backlog = False
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._looping = False
 
     async def run(self) -> None:
         """Receive for ever; once told to stop, only wait to be cancelled.
@@ -45,6 +46,7 @@ class Consumer:
             Unavailable: SQS or PostgreSQL does not answer.
         """
         stopping = asyncio.create_task(self._stopping.wait())
+        self._looping = True
         try:
             while not self._stopping.is_set():
                 receiving = asyncio.create_task(self._receive())
@@ -60,13 +62,17 @@ class Consumer:
                     # Never cancelled half way: what is claimed must be begun.
                     await self.take(deliveries)
         finally:
+            self._looping = False
             stopping.cancel()
-        self._stopped.set()
+            if self._stopping.is_set():
+                self._stopped.set()
         await asyncio.Event().wait()
 
     async def stop(self) -> None:
         """Receive no more; return when what was received is claimed and begun."""
         self._stopping.set()
+        if not self._looping:
+            return  # it failed, and waits to be started again
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_WAIT.total_seconds()):
                 await self._stopped.wait()
@@ -121,14 +127,20 @@ class Consumer:
 
     async def _claim(self, wanted: Mapping[UUID, Delivery]) -> None:
         """Claim jobs and begin them; results that wait to be settled ride along in the same statement."""
-        moves = claim_moves(wanted, self._lease)
-        settling = self._runner.settler.take()
-        async with answering(settling), self._database.connect() as connection:
-            taken = await advance(connection, [*moves, *(move for move, _ in settling)], with_inputs=True)
-            self._publisher.publish(map(JobUpdate.of_move, taken.values()))
-            for move, future in settling:
-                if not future.done():
-                    future.set_result(what_became(move, taken))
+        riders = self._runner.settler.take()
+        settled = {move.job_id for move, _ in riders}
+        # A job that is being settled is not claimed by the same statement: of two moves that fit, which is taken?
+        moves = claim_moves((job_id for job_id in wanted if job_id not in settled), self._lease)
+        try:
+            taken = await self._advance(moves, riders)
+        except Unavailable:
+            raise
+        except Exception:
+            if not riders:
+                raise
+            # One of the riders is refused; each tries again alone, and the claim is not theirs to fail.
+            log.exception("claim.rider_refused", riders=len(riders))
+            taken = await self._advance(moves, [])
         claimed = {move.job_id: taken[move.job_id] for move in moves if what_became(move, taken) is not None}
         for job_id, moved in claimed.items():
             if moved.job.status is JobStatus.PROCESSING:
@@ -141,6 +153,15 @@ class Consumer:
                 refusals = await explain(connection, [Move(job_id, Event.CLAIM) for job_id in refused])
             for job_id, delivery in refused.items():
                 self._put_off(delivery, refusals[job_id])
+
+    async def _advance(self, moves: Sequence[Move], riders: Waiting[Move, Moved | None]) -> Mapping[UUID, Moved]:
+        async with answering(riders), self._database.connect() as connection:
+            taken = await advance(connection, [*moves, *(move for move, _ in riders)], with_inputs=True)
+            for move, future in riders:
+                if not future.done():
+                    future.set_result(what_became(move, taken))
+        self._publisher.publish(map(JobUpdate.of_move, taken.values()))
+        return taken
 
     def _put_off(self, delivery: Delivery, refusal: Refusal) -> None:
         """Deal with a delivery whose job cannot be claimed now."""

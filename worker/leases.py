@@ -37,18 +37,21 @@ class HeldLease:
     progress: RunProgress
     task: asyncio.Task[None] | None = None
     stop_reason: StopReason | None = None
+    started: bool = False
+    """Whether the task has taken its first step; before that a cancellation would leave no trace of it."""
     settling: bool = False
     """Whether the run has ended and its result is on its way to the store, which will judge it."""
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the run, unless it has ended or that was done before."""
-        if self.stop_reason is None and not self.settling and self.task is not None:
+        if self.stop_reason is None and not self.settling:
             self.stop_reason = reason
-            self.task.cancel()
+            if self.started and self.task is not None:
+                self.task.cancel()
 
 
 class Leases:
-    """The leases of one worker. `beat` must be called at the heartbeat's interval."""
+    """The leases of one worker. `run` must be kept running."""
 
     def __init__(self, database: Database, queue: Queue, *, lease: timedelta, heartbeat: timedelta) -> None:
         self._database = database
@@ -64,7 +67,10 @@ class Leases:
         return iter(tuple(self._held.values()))
 
     def add(self, held: HeldLease) -> None:
-        """Keep a lease alive from now on."""
+        """Keep a lease alive from now on. One that this worker held of the same job before is lost."""
+        before = self._held.get(held.job.id)
+        if before is not None:
+            before.stop(StopReason.LOST)
         self._held[held.job.id] = held
 
     def remove(self, held: HeldLease) -> None:
@@ -73,15 +79,21 @@ class Leases:
             del self._held[held.job.id]
 
     async def run(self) -> None:
-        """Beat for ever."""
+        """Beat for ever, on a fixed schedule."""
         extending: asyncio.Task[None] | None = None
+        every_s = self._heartbeat.total_seconds()
+        loop = asyncio.get_running_loop()
+        due = loop.time() + every_s
         try:
             while True:
-                await asyncio.sleep(self._heartbeat.total_seconds())
+                await asyncio.sleep(max(due - loop.time(), 0))
+                due = max(due, loop.time() - every_s) + every_s
                 try:
-                    ours = await self.beat()
-                except Unavailable as error:
-                    # The next beat is in time: a lease outlives one lost heartbeat.
+                    # A beat that takes longer than its interval is given up: the next one is in time, for a lease
+                    # outlives one lost heartbeat.
+                    async with asyncio.timeout(every_s):
+                        ours = await self.beat()
+                except (Unavailable, TimeoutError) as error:
                     log.warning("heartbeat.missed", error=str(error), leases=len(self))
                     continue
                 # On its own: an SQS that does not answer must not keep the rows from being extended.

@@ -26,7 +26,8 @@ from services.updates import JobUpdate
 LOCK: Final = 0x75706B65  # "upke"; the advisory lock that lets one worker at a time do it
 _MOST: Final = 1000
 _ANYWAY: Final = 40
-"""Intervals after which an overdue job is sent again whatever SQS reports: ten minutes by default."""
+"""Intervals after which an overdue job is sent again whatever SQS reports: by default ten minutes, doubling with
+every time that it was sent, so that a backlog which is merely long is not drowned in duplicates."""
 _MOST_BATCHES: Final = 20
 
 log = structlog.get_logger(__name__)
@@ -66,9 +67,9 @@ class Maintenance:
             # Held for the transaction, whose connection does nothing else.
             if not (await guard.execute(text(f"SELECT pg_try_advisory_xact_lock({LOCK})"))).scalar():
                 return
-            await self._send_what_is_gone([*await self._end_lost_runs(), *await self._overdue(self._interval)])
-            await self._dispatcher.send_again(await self._overdue(self._interval * _ANYWAY))
             await self._prune()
+            await self._send_what_is_gone([*await self._end_lost_runs(), *await self._overdue(self._interval)])
+            await self._dispatcher.send_again(await self._overdue(self._interval * _ANYWAY, doubling=True))
 
     async def _end_lost_runs(self) -> list[JobRecord]:
         """End runs whose last lease ran out; returns those that may run again but have not."""
@@ -80,9 +81,9 @@ class Maintenance:
         self._publisher.publish(map(JobUpdate.of_move, ended.values()))
         return [job for job in jobs if job.id not in ended]
 
-    async def _overdue(self, patience: timedelta) -> list[JobRecord]:
+    async def _overdue(self, patience: timedelta, *, doubling: bool = False) -> list[JobRecord]:
         async with self._database.connect() as connection:
-            return await overdue(connection, patience=patience, most=_MOST)
+            return await overdue(connection, patience=patience, doubling=doubling, most=_MOST)
 
     async def _send_what_is_gone(self, suspects: Sequence[JobRecord]) -> None:
         missing = 0

@@ -13,6 +13,7 @@ import structlog
 from services.backoff import delay
 from services.batching import Batcher
 from services.errors import GenerationError, PassingError, Unavailable
+from services.job_queries import find_assets
 from services.job_store import advance
 from services.lifecycle import Event
 from services.models import AssetRecord
@@ -57,7 +58,7 @@ class Runner:
         self._retry_most = timedelta(seconds=settings.retry_max_s)
         self._attempt_timeout_s = settings.attempt_timeout_s
         self._running = 0
-        self._room = asyncio.Condition()
+        self._changed = asyncio.Event()
         self.settler: Batcher[Move, Moved | None] = Batcher(
             self._settle_together, most=_MOST_SETTLED, linger=_SETTLE_LINGER
         )
@@ -73,14 +74,16 @@ class Runner:
             unsettled = len(self._leases) - self._running
             return self._concurrency - self._running if unsettled < _MOST_UNSETTLED else 0
 
-        full = min(BATCH, self._concurrency)
-        async with self._room:
-            await self._room.wait_for(lambda: free() > 0)
-            if free() < full:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_FILL.total_seconds()):
-                        await self._room.wait_for(lambda: free() >= full)
-            return max(free(), 1)
+        async def wait_for(slots: int) -> None:
+            while free() < slots:
+                self._changed.clear()
+                await self._changed.wait()
+
+        await wait_for(1)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FILL.total_seconds()):
+                await wait_for(min(BATCH, self._concurrency))
+        return max(free(), 1)
 
     def begin(self, moved: Moved, delivery: Delivery) -> None:
         """Run a job that was just claimed."""
@@ -88,6 +91,7 @@ class Runner:
         self._leases.add(held)
         self._running += 1
         held.task = asyncio.create_task(self._run(held, moved), name=f"job {moved.job.id}")
+        held.task.add_done_callback(lambda _: self._let_go(held))
 
     def delete(self, delivery: Delivery) -> None:
         """Delete a message soon. If that fails it comes back, and its job is found final."""
@@ -114,34 +118,44 @@ class Runner:
                 await self._deleter.drain()
 
     async def _run(self, held: HeldLease, moved: Moved) -> None:
+        held.started = True
         run = Run(moved.job, moved.prompt_spec, held.progress, self._providers, self._storage)
-        try:
-            try:
-                move = await self._outcome(held, run)
-            finally:
-                held.progress.close()
-                self._running -= 1
-                async with self._room:
-                    self._room.notify_all()
-            if move is not None:
-                await self._settle(held, move)
-        finally:
-            self._leases.remove(held)
+        move = await self._outcome(held, run)
+        self._end(held)
+        if move is not None:
+            await self._settle(held, move)
+
+    def _end(self, held: HeldLease) -> None:
+        """Give the slot of a run free: its handler is done."""
+        if not held.settling:
+            held.settling = True
+            held.progress.close()
+            self._running -= 1
+            self._changed.set()
+
+    def _let_go(self, held: HeldLease) -> None:
+        self._end(held)
+        self._leases.remove(held)
+        self._changed.set()
 
     async def _outcome(self, held: HeldLease, run: Run) -> Move | None:
         """Run the handler; returns the edge to take, or None where the job is no longer ours."""
         job = run.job
         to_take = partial(Move, job.id, held_token=job.fencing_token)
+        failure: GenerationError
         try:
+            if held.stop_reason is not None:
+                raise asyncio.CancelledError  # noqa: TRY301 - it was stopped before it began
             asset = await self._handled(run)
-        except asyncio.CancelledError:
-            if held.stop_reason is None:
+        except asyncio.CancelledError as error:
+            if held.stop_reason is not None:
+                # The cancellation was for the handler; this task goes on to settle.
+                asyncio.current_task().uncancel()  # type: ignore[union-attr]
+                log.info("run.stopped", job_id=str(job.id), reason=held.stop_reason)
+                return to_take(Event.RELEASE) if held.stop_reason is StopReason.RELEASED else None
+            if _is_cancelled():
                 raise
-            # The cancellation was for the handler; this task goes on to settle.
-            asyncio.current_task().uncancel()  # type: ignore[union-attr]
-            log.info("run.stopped", job_id=str(job.id), reason=held.stop_reason)
-            held.settling = True
-            return to_take(Event.RELEASE) if held.stop_reason is StopReason.RELEASED else None
+            failure = _unexpected("run.failed", job.id, error)  # the provider's own
         except GenerationError as error:
             failure = error
         except Unavailable as error:
@@ -150,9 +164,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - whatever a provider raises ends its run, not the worker
             failure = _unexpected("run.failed", job.id, error)
         else:
-            held.settling = True
             return to_take(Event.SUCCEED, asset=asset)
-        held.settling = True
         log.info(
             "run.error",
             job_id=str(job.id),
@@ -182,16 +194,28 @@ class Runner:
         moved = await self._settled(move)
         if moved is None:
             log.warning("settle.refused", job_id=str(move.job_id), event=move.event)
-            if move.asset is not None:
-                # Nobody else knows of it: the key holds the fencing token that was refused.
-                with suppress(Unavailable):
-                    await self._storage.delete(move.asset.storage_key)
+            await self._clear_up(held, move)
         elif moved.transition.event is Event.RETRY and move.retry_in is not None:
             self._hider.put_nowait((held.receipt_handle, move.retry_in))
         elif moved.transition.event is Event.RELEASE:
             self._hider.put_nowait((held.receipt_handle, timedelta()))
         else:
             self._deleter.put_nowait(held.receipt_handle)
+
+    async def _clear_up(self, held: HeldLease, move: Move) -> None:
+        """Remove the content of a result that was refused, unless it was refused because it was taken before.
+
+        That happens where the statement committed and its answer was lost on the way.
+        """
+        if move.asset is None:
+            return
+        with suppress(Unavailable):
+            async with self._database.connect() as connection:
+                taken_before = move.asset.id in await find_assets(connection, [move.asset.id])
+            if taken_before:
+                self._deleter.put_nowait(held.receipt_handle)
+            else:
+                await self._storage.delete(move.asset.storage_key)
 
     async def _settled(self, move: Move) -> Moved | None:
         """Take the edge, however long PostgreSQL is away: the result is made and paid for."""
@@ -205,7 +229,10 @@ class Runner:
                 if len(self._leases) == 1:
                     self.settler.leave()  # nobody else is about to end
                 return await settling
-            except Unavailable as error:
+            except (Unavailable, asyncio.CancelledError) as error:
+                if _is_cancelled():
+                    raise
+                # A cancellation that is not ours: the claim with which this would have travelled was given up.
                 tries += 1
                 log.warning("settle.deferred", job_id=str(move.job_id), error=str(error))
                 await asyncio.sleep(delay(tries, base=_SETTLE_BASE, most=_SETTLE_MOST).total_seconds())
@@ -237,7 +264,13 @@ def what_became(move: Move, taken: Mapping[UUID, Moved]) -> Moved | None:
     return moved if moved is not None and moved.transition.event is move.event else None
 
 
-def _unexpected(event: str, job_id: UUID, error: Exception) -> PassingError:
+def _is_cancelled() -> bool:
+    """Whether somebody cancels the task that runs this."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _unexpected(event: str, job_id: UUID, error: BaseException) -> PassingError:
     """Log an exception, and return what may be told of it."""
     log_id = uuid4().hex
     log.error(event, job_id=str(job_id), log_id=log_id, exc_info=error)

@@ -125,6 +125,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("sent_at IS NULL AND status IN ('QUEUED', 'RETRYING')"),
     )
+    op.create_index(
+        "ix_jobs_sent",
+        "jobs",
+        ["sent_at"],
+        unique=False,
+        postgresql_where=sa.text("sent_at IS NOT NULL AND status IN ('QUEUED', 'RETRYING')"),
+    )
     op.create_index("ix_jobs_provider", "jobs", ["provider", "id"], unique=False)
     op.create_index("ix_jobs_requested_by", "jobs", ["requested_by", "id"], unique=False)
     op.create_index("ix_jobs_status", "jobs", ["status", "id"], unique=False)

@@ -27,7 +27,14 @@ SOAK = os.environ.get("LOREKEEPER_SOAK") == "1"
 """The long form: more jobs, more faults (`make soak`)."""
 LEASE_S = 3.0
 GRACE_S = 2.0
+TIMEOUT_S = 3.0
 _CREATE = """mutation($input: CreateAssetJobInput!) { createAssetJob(input: $input) { created job { id } } }"""
+_A_JOB: dict[str, Any] = {
+    "worldId": "eldoria",
+    "assetType": "IMAGE",
+    "provider": "simulator",
+    "promptSpec": {},
+}
 _SETTINGS = {
     "LOREKEEPER_LEASE_S": str(LEASE_S),
     "LOREKEEPER_HEARTBEAT_S": "1",
@@ -35,7 +42,7 @@ _SETTINGS = {
     "LOREKEEPER_MAINTENANCE_S": "1",
     "LOREKEEPER_SHUTDOWN_GRACE_S": str(GRACE_S),
     "LOREKEEPER_LOG_LEVEL": "warning",
-    "LOREKEEPER_REQUEST_TIMEOUT_S": "3",
+    "LOREKEEPER_REQUEST_TIMEOUT_S": str(TIMEOUT_S),
 }
 
 
@@ -82,22 +89,11 @@ class System:
     async def create(self, prompt: dict[str, Any], **changes: object) -> UUID:
         """Create a job, insisting as a client does: the same key until there is an answer."""
         key = uuid4().hex
-        wanted = {
-            "worldId": "eldoria",
-            "assetType": "IMAGE",
-            "provider": "simulator",
-            "promptSpec": prompt,
-            "idempotencyKey": key,
-            "maxAttempts": 50,
-        } | changes
+        wanted = _A_JOB | {"promptSpec": prompt, "idempotencyKey": key, "maxAttempts": 50} | changes
         self.asked[key] = wanted
         while True:
             try:
-                async with httpx.AsyncClient(timeout=10) as client:
-                    answer = await client.post(
-                        f"{self._url}/graphql", json={"query": _CREATE, "variables": {"input": wanted}}
-                    )
-                found = answer.json()
+                found = await self.ask(_CREATE, {"input": wanted})
                 if "errors" not in found:
                     job_id = UUID(found["data"]["createAssetJob"]["job"]["id"])
                     self.accepted.add(job_id)
@@ -106,6 +102,23 @@ class System:
             except (httpx.TransportError, json.JSONDecodeError):
                 pass
             await asyncio.sleep(0.05)
+
+    async def ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Send one operation; returns the answer."""
+        async with httpx.AsyncClient(timeout=20) as client:
+            response = await client.post(f"{self._url}/graphql", json={"query": query, "variables": variables})
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def attempt(self) -> dict[str, Any]:
+        """Try once to create a job; returns the answer."""
+        wanted = _A_JOB | {"idempotencyKey": uuid4().hex}
+        self.asked[wanted["idempotencyKey"]] = wanted
+        return await self.ask(_CREATE, {"input": wanted})
+
+    async def cancel(self, job_id: UUID) -> None:
+        answer = await self.ask("mutation($id: ID!) { cancelJob(id: $id) { status } }", {"id": str(job_id)})
+        assert "errors" not in answer, answer
 
     async def load(self, number: int, prompt: Callable[[], dict[str, Any]], *, at_once: int = 10) -> list[UUID]:
         """Create many jobs, some at a time."""

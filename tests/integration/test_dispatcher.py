@@ -85,7 +85,8 @@ async def test_nothing_is_sent_for_a_job_that_was_rolled_back(services: Resource
     async with services.database.transaction() as connection:
         await create(connection, [a_new_job()])
         await connection.rollback()
-    await services.dispatcher.sweep()
+    await age(services)
+    assert await services.dispatcher.sweep() == 0
     assert await received(services) == []
 
 

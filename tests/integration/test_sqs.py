@@ -86,7 +86,7 @@ async def test_initializing_creates_both_queues_with_a_redrive_policy(queue: Que
     dead = await attributes_of(outsider, f"{queue.name}-dlq")
     policy = json.loads(main["RedrivePolicy"])
     assert policy["deadLetterTargetArn"] == dead["QueueArn"]
-    assert int(policy["maxReceiveCount"]) == 100
+    assert int(policy["maxReceiveCount"]) == 1000
     assert main["VisibilityTimeout"] == "30"
     assert main["MessageRetentionPeriod"] == dead["MessageRetentionPeriod"] == "1209600"
 
