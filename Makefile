@@ -22,7 +22,7 @@ test: $(DEV) $(PAGE) ## Run the tests (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest $(ARGS)
 
 soak: $(DEV) ## Run the fault tests in their long form
-	@LOREKEEPER_SOAK=1 $(BIN)/python -m pytest -n 0 -s tests/faults $(ARGS)
+	@LOREKEEPER_SOAK=1 $(BIN)/python -m pytest -rP tests/faults $(ARGS)
 
 check: $(DEV) ## Format, lint, types, import direction
 	$(BIN)/ruff format --check .

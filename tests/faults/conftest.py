@@ -20,6 +20,7 @@ import pytest
 
 from services.lifecycle import EDGES, FINAL, LIVE, Event, JobStatus
 from services.local_stack import Part, read_stack
+from services.migrating import migrate
 from tests.conftest import Start, until
 from tests.processes import Process
 
@@ -193,16 +194,18 @@ class System:
 
 
 @pytest.fixture
-async def system(start: Start, tmp_path: Path) -> System:
-    """Start the services and one API."""
+async def system(start: Start, tmp_path: Path) -> AsyncIterator[System]:
+    """Start the services and one API; at the end there is nothing left to be polite about."""
     home = tmp_path / "home"
     start("server.py", "services", LOREKEEPER_LOG_LEVEL="error")
     await until((home / "stack.json").exists, within_s=30)
-    migration = start("server.py", "migrate")
-    assert migration.popen.wait(30) == 0
+    await migrate(read_stack(home)[Part.POSTGRES].url)
     system = System(home, start)
     system.start_api()
-    return system
+    yield system
+    for process in (*system.workers, system.api):
+        if process is not None and process.popen.poll() is None:
+            process.kill_all()
 
 
 def a_mix() -> dict[str, Any]:
