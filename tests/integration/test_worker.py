@@ -11,11 +11,14 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
+from sqlalchemy.exc import DBAPIError
 
+from services.errors import DatabaseUnavailable
 from services.events import CANCELLED_CHANNEL
 from services.job_queries import JobFilter, JobState, count_jobs, find_jobs, read_log
 from services.job_store import create
 from services.lifecycle import Event, JobStatus
+from services.moves import Move, Moved
 from services.resources import Resources
 from services.sqs import Delivery, Message
 from tests.conftest import Opener, recorded_statements, running_loops, until
@@ -23,7 +26,7 @@ from tests.factories import a_new_job, a_request
 from worker.consumer import Consumer
 from worker.handlers import register_handler
 from worker.handlers.asset_generation import JOB_TYPE, generate_asset
-from worker.leases import Leases
+from worker.leases import Leases, StopReason
 from worker.providers import build_providers
 from worker.runner import Runner
 
@@ -244,6 +247,60 @@ async def test_a_cancellation_that_was_not_heard_is_noticed_by_the_heartbeat(wor
         worker.leases.push = lambda update, size: None  # type: ignore[method-assign] # noqa: ARG005
         await services.jobs.cancel(job_id)
         await until(lambda: len(worker.leases) == 0, within_s=3)
+
+
+async def test_a_result_whose_answer_was_lost_keeps_its_content(worker: InProcessWorker, tmp_path: Path) -> None:
+    """Falls where every refused result is cleared up: the first settlement committed, the second is refused."""
+    services = worker.resources
+    settle = worker.runner._settle_together  # noqa: SLF001 - its first answer is lost
+    lost: list[int] = []
+
+    async def answer_lost(moves: Sequence[Move]) -> Sequence[Moved | None]:
+        outcomes = await settle(moves)
+        if not lost:
+            lost.append(1)
+            raise DatabaseUnavailable("The connection was cut after the commit.")
+        return outcomes
+
+    worker.runner.settler._flush = answer_lost  # noqa: SLF001 - as above
+    async with worker.running():
+        job_id = await ask(services, size_bytes=10)
+        await until(reached(services, job_id, JobStatus.SUCCEEDED))
+        await until(lambda: is_empty(services))
+    found = await state(services, job_id)
+    assert (lost, found.job.status) == ([1], JobStatus.SUCCEEDED)
+    assert found.asset is not None
+    assert (tmp_path / "home" / "assets" / found.asset.storage_key).stat().st_size == 10
+
+
+async def test_a_run_that_is_stopped_before_its_first_step_leaves_nothing_behind(worker: InProcessWorker) -> None:
+    """Falls where such a task is cancelled: it would never run, and its slot and lease would stay."""
+    services = worker.resources
+    job_id = await ask(services, duration_ms=60_000)
+    await services.dispatcher.drain()
+    deliveries = await services.queue.receive()
+    await worker.consumer.take(deliveries)
+    (held,) = worker.leases
+    held.stop(StopReason.RELEASED)  # the task has not run yet
+    assert held.task is not None
+    assert not held.started
+    await held.task
+    await until(lambda: len(worker.leases) == 0)
+    assert (await state(services, job_id)).job.status is JobStatus.QUEUED
+    assert await worker.runner.wait_for_room() == 10
+    await worker.runner.finish(timedelta())
+
+
+async def test_one_result_that_is_refused_fails_neither_the_claim_nor_the_others(worker: InProcessWorker) -> None:
+    """Falls where a rider's error is the claim's: PostgreSQL cannot hold a NUL."""
+    services = worker.resources
+    rider = worker.runner.settler.put_nowait(Move(uuid4(), Event.FAIL, held_token=1, error_code="a\x00"))
+    job_id = await ask(services)
+    await services.dispatcher.drain()
+    await worker.consumer.take(await services.queue.receive())
+    await until(reached(services, job_id, JobStatus.SUCCEEDED))
+    assert isinstance(rider.exception(), DBAPIError)
+    await worker.runner.finish(timedelta())
 
 
 async def test_shutdown_lets_short_jobs_end_and_releases_long_ones(worker: InProcessWorker) -> None:
