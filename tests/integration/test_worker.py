@@ -294,10 +294,11 @@ async def test_a_run_that_is_stopped_before_its_first_step_leaves_nothing_behind
 async def test_one_result_that_is_refused_fails_neither_the_claim_nor_the_others(worker: InProcessWorker) -> None:
     """Falls where a rider's error is the claim's: PostgreSQL cannot hold a NUL."""
     services = worker.resources
-    rider = worker.runner.settler.put_nowait(Move(uuid4(), Event.FAIL, held_token=1, error_code="a\x00"))
     job_id = await ask(services)
     await services.dispatcher.drain()
-    await worker.consumer.take(await services.queue.receive())
+    deliveries = await services.queue.receive()
+    rider = worker.runner.settler.put_nowait(Move(uuid4(), Event.FAIL, held_token=1, error_code="a\x00"))
+    await worker.consumer.take(deliveries)
     await until(reached(services, job_id, JobStatus.SUCCEEDED))
     assert isinstance(rider.exception(), DBAPIError)
     await worker.runner.finish(timedelta())
