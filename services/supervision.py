@@ -32,6 +32,12 @@ class LoopState:
     last_error: str | None = None
 
 
+def is_cancelled() -> bool:
+    """Whether somebody cancels the task that runs this; else a CancelledError comes from what it waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 class Supervisor(AbstractAsyncContextManager["Supervisor"]):
     """Runs loops until the block ends, whatever happens to them."""
 
@@ -59,7 +65,7 @@ class Supervisor(AbstractAsyncContextManager["Supervisor"]):
         while left:
             for task in left:
                 task.cancel()
-            # Once is not always enough: redis-py 8 swallows a cancellation that meets it while it connects.
+            # Once is not always enough: wait_for of Python 3.11, by which redis-py sends, can swallow one.
             _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
 
     async def _keep(self, name: str, loop: Callable[[], Awaitable[None]], state: LoopState) -> None:
@@ -71,8 +77,7 @@ class Supervisor(AbstractAsyncContextManager["Supervisor"]):
                 await loop()
                 state.last_error = "returned"
             except asyncio.CancelledError as error:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
+                if is_cancelled():
                     raise
                 # Nobody cancels us: the loop waited for something that was cancelled.
                 state.last_error = type(error).__name__

@@ -20,6 +20,7 @@ from services.models import AssetRecord
 from services.moves import Move, Moved
 from services.resources import Resources
 from services.sqs import BATCH, Delivery
+from services.supervision import is_cancelled
 from services.updates import JobUpdate
 from worker.handlers import HANDLERS, Run
 from worker.leases import HeldLease, Leases, StopReason
@@ -153,7 +154,7 @@ class Runner:
                 asyncio.current_task().uncancel()  # type: ignore[union-attr]
                 log.info("run.stopped", job_id=str(job.id), reason=held.stop_reason)
                 return to_take(Event.RELEASE) if held.stop_reason is StopReason.RELEASED else None
-            if _is_cancelled():
+            if is_cancelled():
                 raise
             failure = _unexpected("run.failed", job.id, error)  # the provider's own
         except GenerationError as error:
@@ -230,7 +231,7 @@ class Runner:
                     self.settler.leave()  # nobody else is about to end
                 return await settling
             except (Unavailable, asyncio.CancelledError) as error:
-                if _is_cancelled():
+                if is_cancelled():
                     raise
                 # A cancellation that is not ours: the claim with which this would have travelled was given up.
                 tries += 1
@@ -262,12 +263,6 @@ def what_became(move: Move, taken: Mapping[UUID, Moved]) -> Moved | None:
     """Return what became of a move; another one may have moved the same job."""
     moved = taken.get(move.job_id)
     return moved if moved is not None and moved.transition.event is move.event else None
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody cancels the task that runs this."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _unexpected(event: str, job_id: UUID, error: BaseException) -> PassingError:
