@@ -13,7 +13,7 @@ from graphql import (
     Undefined,
 )
 from strawberry import Schema
-from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -21,6 +21,7 @@ from strawberry.types.graphql import OperationType
 from schema.errors import CodedErrors
 from schema.mutations import Mutation
 from schema.queries import Query
+from schema.sharing import SharedExecutor, SharedResultsRunner
 from schema.subscriptions import Subscription
 from schema.types import Asset, AssetJob
 
@@ -36,6 +37,12 @@ class _Schema(Schema):
         """Execute what has one answer: a subscription has none, it is streamed."""
         allowed = set(options.pop("allowed_operation_types", OperationType)) - {OperationType.SUBSCRIPTION}
         return await super().execute(query, allowed_operation_types=allowed, **options)
+
+    def create_extensions_runner(
+        self, execution_context: ExecutionContext, extensions: list[SchemaExtension]
+    ) -> SharedResultsRunner:
+        """Run the extensions of one operation."""
+        return SharedResultsRunner(execution_context, extensions)
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
@@ -74,6 +81,7 @@ def build_schema() -> Schema:
         mutation=Mutation,
         subscription=Subscription,
         types=[AssetJob, Asset],
+        execution_context_class=SharedExecutor,
         extensions=[
             CodedErrors,
             lambda: _ParserCache(maxsize=_CACHED_DOCUMENTS),

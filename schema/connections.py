@@ -9,9 +9,10 @@ from strawberry import Private
 
 from schema.context import Operation
 from schema.types import AssetJob, PageInfo
-from services.cursors import page_cursor, page_position
+from services.cursors import page_cursor, page_position, world_cursor
 from services.errors import InvalidInput
 from services.job_queries import JobFilter, JobState, Keyset, count_jobs, page_of_jobs
+from services.positions import Position
 
 DEFAULT_PAGE: Final = 20
 MOST_PAGE: Final = 100
@@ -77,6 +78,9 @@ class AssetJobConnection:
     wanted: Private[JobFilter]
     edges: list[AssetJobEdge]
     page_info: PageInfo
+    updates_cursor: str = strawberry.field(
+        description="Pass as worldUpdates(after:) to receive exactly what follows this reading."
+    )
 
     @strawberry.field
     async def total_count(self, info: Operation) -> int:
@@ -89,15 +93,17 @@ async def list_jobs(info: Operation, wanted: JobFilter, arguments: PageArguments
     """Read a page of jobs."""
     keyset = arguments.keyset()
     async with info.context.resources.database.connect() as connection:
-        states = await page_of_jobs(connection, wanted, keyset)
-    more = len(states) > arguments.size
-    states = states[: arguments.size]
+        page = await page_of_jobs(connection, wanted, keyset)
+    more = len(page.states) > arguments.size
+    states = list(page.states[: arguments.size])
     if arguments.backward:
         states.reverse()
     return AssetJobConnection(
         wanted=wanted,
         edges=[AssetJobEdge(node=AssetJob.of(state), cursor=page_cursor(state.job.id)) for state in states],
         page_info=_page_info(states, arguments, more=more),
+        # Without a world the cursor fits any: what it stands for is a moment of the whole database.
+        updates_cursor=world_cursor(wanted.world_id, Position(page.snapshot)),
     )
 
 

@@ -31,12 +31,23 @@ class Context:
         base_url: the address under which the caller reached this server.
         lasting: whether the context outlives one answer, as that of a WebSocket does. Its loaders then batch
             but do not remember, for rows change.
+        resume_after: the cursor that the transport itself carries, as `Last-Event-ID` does; it counts before
+            the argument of the operation, which a client that reconnects by itself sends unchanged.
     """
 
-    def __init__(self, resources: Resources, caller: Caller, base_url: str, *, lasting: bool) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        caller: Caller,
+        base_url: str,
+        *,
+        lasting: bool,
+        resume_after: str | None = None,
+    ) -> None:
         self.resources = resources
         self.caller = caller
         self.base_url = base_url
+        self.resume_after = resume_after
         self._remembers = not lasting
         self.connection_params: dict[str, object] | None = None
 

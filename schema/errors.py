@@ -1,6 +1,6 @@
 """From our errors to the codes that clients see. What is not in the table leaves as INTERNAL with an id."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
@@ -44,15 +44,24 @@ class CodedErrors(MaskErrors):
 
     def anonymise_error(self, error: GraphQLError) -> GraphQLError:
         """Return the error as it may leave."""
-        message, extensions = _told(error)
-        return GraphQLError(
-            message,
-            nodes=error.nodes,
-            source=error.source,
-            positions=error.positions,
-            path=error.path,
-            extensions=extensions,
-        )
+        return _coded(error)
+
+
+def coded(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
+    """Return errors as they may leave."""
+    return [_coded(error) for error in errors]
+
+
+def _coded(error: GraphQLError) -> GraphQLError:
+    message, extensions = _told(error)
+    return GraphQLError(
+        message,
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions=extensions,
+    )
 
 
 def _told(error: GraphQLError) -> tuple[str, dict[str, Any]]:

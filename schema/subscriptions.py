@@ -8,7 +8,36 @@ from strawberry import ID
 
 from schema.context import Operation
 from schema.types import JobUpdate
-from services.intake import parse_id
+from services.intake import check_name, parse_id
+from services.lifecycle import JobStatus
+from services.models import AssetType
+from services.streams import WorldFilter
+from services.updates import StreamItem
+
+
+@strawberry.input(name="WorldUpdateFilter")
+class WorldUpdateFilterInput:
+    """Which updates of a world to receive."""
+
+    status: list[JobStatus] | None = None
+    asset_type: list[AssetType] | None = None
+    requested_by: str | None = None
+    include_progress: bool | None = True
+
+    def to_filter(self) -> WorldFilter:
+        """Return the filter as the streams know it.
+
+        Raises:
+            InvalidInput: a name that cannot be one.
+        """
+        if self.requested_by is not None:
+            check_name(self.requested_by, ("filter", "requestedBy"))
+        return WorldFilter(
+            status=None if self.status is None else frozenset(self.status),
+            asset_type=None if self.asset_type is None else frozenset(self.asset_type),
+            requested_by=self.requested_by,
+            include_progress=self.include_progress is not False,
+        )
 
 
 @strawberry.type
@@ -22,8 +51,29 @@ class Subscription:
         self, info: Operation, job_id: ID, after: str | None = None
     ) -> AsyncGenerator[JobUpdate, None]:
         """Follow one job."""
-        stream = info.context.resources.streams.job_updates(parse_id(job_id, ["jobId"]), after)
-        # Closed here and now when the client leaves: left to the garbage collector, its channel would linger.
-        async with aclosing(stream):
-            async for update in stream:
-                yield JobUpdate.of(update)
+        cursor = info.context.resume_after or after
+        return _typed(info.context.resources.streams.job_updates(parse_id(job_id, ["jobId"]), cursor))
+
+    @strawberry.subscription(
+        description="Every job of one world, until the client leaves; from now, or from 'after'. "
+        "Each job's updates in order, none skipped."
+    )
+    async def world_updates(
+        self,
+        info: Operation,
+        world_id: ID,
+        filter: WorldUpdateFilterInput | None = None,  # noqa: A002 - the contract's name
+        after: str | None = None,
+    ) -> AsyncGenerator[JobUpdate, None]:
+        """Follow all jobs of a world."""
+        wanted = WorldFilter() if filter is None else filter.to_filter()
+        cursor = info.context.resume_after or after
+        world = check_name(world_id, ("worldId",))
+        return _typed(info.context.resources.streams.world_updates(world, wanted, cursor))
+
+
+async def _typed(stream: AsyncGenerator[StreamItem, None]) -> AsyncGenerator[JobUpdate, None]:
+    # Closed here and now when the client leaves: left to the garbage collector, its channel would linger.
+    async with aclosing(stream):
+        async for item in stream:
+            yield JobUpdate.of(item)

@@ -16,7 +16,7 @@ from services.job_queries import JobState, read_log
 from services.lifecycle import JobStatus
 from services.models import AssetRecord, AssetStatus, AssetType, DerivationRecord
 from services.updates import JobUpdate as Update
-from services.updates import UpdateKind
+from services.updates import StreamItem, UpdateKind
 
 _LONGEST_LINK_S: Final = 7 * 24 * 3600
 """What S3 allows for a presigned URL (Signature Version 4)."""
@@ -219,7 +219,7 @@ class AssetJob(Node):
         async with info.context.resources.database.connect() as connection:
             page = await read_log(connection, self.job_id, after=start, limit=size + 1)
         updates = [
-            JobUpdate.of(Update.of_transition(transition, page.state.job, page.state.asset))
+            JobUpdate.of(StreamItem(Update.of_transition(transition, page.state.job, page.state.asset)))
             for transition in page.transitions[:size]
         ]
         return JobUpdateConnection(
@@ -250,18 +250,26 @@ class JobUpdate:
     error_code: str | None
     error_message: str | None
     at: datetime
-    update: Private[Update]
+    item: Private[StreamItem]
 
     @classmethod
-    def of(cls, update: Update) -> "JobUpdate":
-        """Build the type from an update."""
+    def of(cls, item: StreamItem) -> "JobUpdate":
+        """Build the type from an item of a stream, once for all who receive it."""
+        built: JobUpdate | None = item.made.get(cls.__name__)
+        if built is None:
+            built = item.made[cls.__name__] = cls._built(item)
+        return built
+
+    @classmethod
+    def _built(cls, item: StreamItem) -> "JobUpdate":
+        update = item.update
         job = update.job
         return cls(
             kind=update.kind,
             job_id=ID(str(job.id)),
             world_id=ID(job.world_id),
             seq=update.seq,
-            cursor=job_cursor(job.id, update.seq),
+            cursor=item.cursor,
             status=update.status,
             previous_status=update.previous_status,
             attempt=update.attempt,
@@ -270,13 +278,13 @@ class JobUpdate:
             error_code=update.error_code,
             error_message=update.error_message,
             at=update.at,
-            update=update,
+            item=item,
         )
 
     @strawberry.field
     def job(self) -> AssetJob:
         """Return the job that came with the update."""
-        return AssetJob.of(JobState(self.update.job, self.update.asset))
+        return AssetJob.of(JobState(self.item.update.job, self.item.update.asset))
 
 
 @strawberry.type

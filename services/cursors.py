@@ -2,17 +2,28 @@
 
 import base64
 import binascii
+import hashlib
 import struct
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 from uuid import UUID
 
 from services.errors import InvalidInput
+from services.positions import Position, Snapshot
 
 _VERSION: Final = 1
 _JOB: Final = struct.Struct(">BB16si")  # version, kind, job, seq (as wide as the column)
 _PAGE: Final = struct.Struct(">BB16s")  # version, kind, id of the row
+_WORLD: Final = struct.Struct(">BB8s")  # version, kind, digest of the world's id; then numbers
 _JOB_KIND: Final = ord("j")
 _PAGE_KIND: Final = ord("p")
+_WORLD_KIND: Final = ord("w")
+_ANY_WORLD: Final = bytes(8)
+_FIRST_XID: Final = 3
+"""The first transaction of each 2**32: PostgreSQL keeps the numbers below for itself, and refuses them."""
+_MOST: Final = 2**63 - 1
+"""The largest number that PostgreSQL takes for a transaction or an entry here."""
 
 
 def job_cursor(job_id: UUID, seq: int) -> str:
@@ -47,6 +58,94 @@ def page_position(cursor: str, argument: str) -> UUID:
         InvalidInput: the cursor is garbled, or belongs to something else; its path is `argument`.
     """
     return UUID(bytes=_decode(cursor, _PAGE, _PAGE_KIND, argument)[0])
+
+
+def world_cursor(world_id: str | None, position: Position) -> str:
+    """Return the cursor of a position in a world's log; None is for one that fits any world."""
+    snapshot = position.snapshot
+    numbers = [snapshot.xmin, snapshot.xmax - snapshot.xmin, len(snapshot.in_progress)]
+    numbers += _gaps((snapshot.xmin, *snapshot.in_progress))
+    numbers += _gaps((0, *(bound for bounds in position.ranges for bound in bounds)))
+    packed = _WORLD.pack(_VERSION, _WORLD_KIND, _digest(world_id)) + b"".join(map(_varint, numbers))
+    return _encode(packed)
+
+
+def world_position(cursor: str, world_id: str) -> Position:
+    """Return the position that a cursor of a world's log stands at.
+
+    Raises:
+        InvalidInput: the cursor is garbled, or belongs to something else.
+    """
+    refusal = InvalidInput(["after"], "is not a cursor of this kind")
+    try:
+        packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        version, kind, digest = _WORLD.unpack_from(packed)
+        xmin, width, count, *gaps = _numbers(packed[_WORLD.size :])
+    except (binascii.Error, ValueError, struct.error):
+        raise refusal from None
+    if (version, kind) != (_VERSION, _WORLD_KIND) or count > len(gaps):
+        raise refusal
+    if digest not in (_digest(world_id), _ANY_WORLD):
+        raise InvalidInput(["after"], "is the cursor of another world")
+    in_progress = _sums(xmin, gaps[:count])
+    bounds = _sums(0, gaps[count:])
+    position = Position(
+        Snapshot(xmin, xmin + width, tuple(in_progress)), zip(bounds[::2], bounds[1::2], strict=False)
+    )
+    # Encoded anew it must be the same: so no position has two spellings, and none is one that we never gave out.
+    spelled = world_cursor(None if digest == _ANY_WORLD else world_id, position)
+    if spelled != cursor or not _is_possible(position):
+        raise refusal
+    return position
+
+
+def _is_possible(position: Position) -> bool:
+    snapshot, ranges = position.snapshot, position.ranges
+    inside = (snapshot.xmin, *snapshot.in_progress, snapshot.xmax)
+    return (
+        all(xid % 2**32 >= _FIRST_XID for xid in inside)
+        and snapshot.xmin <= snapshot.xmax <= _MOST
+        and all(xid < following for xid, following in pairwise(inside[1:]))
+        and all(0 < start < end <= _MOST for start, end in ranges)
+        and all(end < start for (_, end), (start, _) in pairwise(ranges))
+    )
+
+
+def _digest(world_id: str | None) -> bytes:
+    if world_id is None:
+        return _ANY_WORLD
+    return hashlib.blake2b(world_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _gaps(values: tuple[int, ...]) -> Iterator[int]:
+    return (following - value for value, following in pairwise(values))
+
+
+def _sums(start: int, gaps: list[int]) -> list[int]:
+    return [start := start + gap for gap in gaps]
+
+
+def _varint(number: int) -> bytes:
+    """Encode a number in groups of seven bits, the lowest first (LEB128, as Protocol Buffers do)."""
+    encoded = bytearray()
+    while number >> 7:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def _numbers(packed: bytes) -> Iterator[int]:
+    number = shift = 0
+    for byte in packed:
+        number |= (byte & 0x7F) << shift
+        if byte & 0x80:
+            shift += 7
+            if shift > 63:  # noqa: PLR2004 - no number of ours is longer, and longer ones would grow without end
+                raise ValueError
+        else:
+            yield number
+            number = shift = 0
 
 
 def _encode(packed: bytes) -> str:

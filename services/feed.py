@@ -4,6 +4,7 @@ It is never trusted to be complete. Whenever it could have missed something, it 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -14,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.errors import EventsUnavailable
-from services.updates import JobUpdate
+from services.updates import JobUpdate, StreamItem
 
 _SILENCE: Final = timedelta(seconds=5)
 """A subscription that hears nothing for so long asks Redis whether it is still there."""
@@ -29,8 +30,8 @@ log = structlog.get_logger(__name__)
 class Listener(Protocol):
     """Whoever listens to a channel."""
 
-    def push(self, update: JobUpdate, size: int) -> None:
-        """Take an update; `size` is that of its message in bytes. Must not wait."""
+    def push(self, item: StreamItem) -> None:
+        """Take an update, the same object for all listeners. Must not wait."""
 
     def poke(self) -> None:
         """Learn that updates may have been missed."""
@@ -46,7 +47,7 @@ class Feed:
     def __init__(self, redis: Redis) -> None:
         self._pool: Any = redis.connection_pool
         self._connection: Any = None
-        self._listeners: dict[str, set[Listener]] = {}
+        self._listeners: dict[str, Counter[Listener]] = {}
         self._acknowledged: dict[str, asyncio.Future[None]] = {}
         self._sending = asyncio.Lock()
 
@@ -67,13 +68,15 @@ class Feed:
         The block begins when Redis has acknowledged the subscription, so that whatever commits later arrives;
         or at once where Redis is away: then a poke follows when it is back.
         """
-        listeners = self._listeners.setdefault(channel, set())
-        listeners.add(listener)
+        listeners = self._listeners.setdefault(channel, Counter())
+        listeners[listener] += 1
         try:
             await self._subscribe(channel)
             yield
         finally:
-            listeners.discard(listener)
+            listeners[listener] -= 1
+            if not listeners[listener]:
+                del listeners[listener]
             if not listeners and self._listeners.get(channel) is listeners:
                 del self._listeners[channel]
                 acknowledged = self._acknowledged.pop(channel, None)
@@ -132,8 +135,9 @@ class Feed:
             for listener in tuple(listeners):
                 listener.poke()
             return
+        item = StreamItem(update, len(payload))
         for listener in tuple(listeners):
-            listener.push(update, len(payload))
+            listener.push(item)
 
     def _acknowledge(self, channel: str) -> None:
         if channel == _PRESENCE:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, and_, any_, func, literal, select
+from sqlalchemy import ARRAY, ColumnElement, Select, Text, Uuid, and_, any_, cast, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -24,6 +24,7 @@ from services.models import (
     Transition,
     TransitionRecord,
 )
+from services.positions import Snapshot
 
 _JOB: Final[list[Any]] = [getattr(Job, name) for name in JobRecord.model_fields]
 _ASSET: Final[list[Any]] = [getattr(Asset, name) for name in AssetRecord.model_fields]
@@ -83,6 +84,14 @@ class JobState:
 
 
 @dataclass(frozen=True, slots=True)
+class JobPage:
+    """A page of jobs, and the snapshot of the database that it shows."""
+
+    states: Sequence[JobState]
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
 class LogPage:
     """The transitions behind a seq, with the job as it stands; all from one snapshot of the database."""
 
@@ -96,19 +105,22 @@ async def find_jobs(connection: AsyncConnection, job_ids: Collection[UUID]) -> d
     return {state.job.id: state for state in map(_state, await connection.execute(query))}
 
 
-async def page_of_jobs(
-    connection: AsyncConnection,
-    wanted: JobFilter,
-    page: Keyset,
-) -> list[JobState]:
+async def page_of_jobs(connection: AsyncConnection, wanted: JobFilter, page: Keyset) -> JobPage:
     """Read a page of jobs. Ids are UUIDv7, so their order is that of creation."""
-    query = select(*_JOB, *_ASSET).outerjoin(Asset, _READY).where(*wanted.conditions())
+    rows = select(*_JOB, *_ASSET).outerjoin(Asset, _READY).where(*wanted.conditions())
     if page.older_than is not None:
-        query = query.where(col(Job.id) < page.older_than)
+        rows = rows.where(col(Job.id) < page.older_than)
     if page.newer_than is not None:
-        query = query.where(col(Job.id) > page.newer_than)
+        rows = rows.where(col(Job.id) > page.newer_than)
     order = col(Job.id).asc() if page.oldest_first else col(Job.id).desc()
-    return [_state(row) for row in await connection.execute(query.order_by(order).limit(page.limit))]
+    found = rows.order_by(order).limit(page.limit).subquery()
+    # By the outer join an empty page still says which snapshot it was empty in.
+    one = select(cast(func.pg_current_snapshot(), Text).label("snapshot")).subquery()
+    first = found.c[0]
+    query = select(one, found).select_from(one.outerjoin(found, true()))
+    result = (await connection.execute(query.order_by(first.asc() if page.oldest_first else first.desc()))).all()
+    states = [_state(row[1:]) for row in result if row[1] is not None]
+    return JobPage(states, Snapshot.parse(result[0][0]))
 
 
 async def count_jobs(connection: AsyncConnection, wanted: JobFilter) -> int:

@@ -7,7 +7,7 @@ Leases and due times go by the database's clock alone.
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Final
 from uuid import UUID
 
 import orjson
@@ -15,36 +15,22 @@ from sqlalchemy import RowMapping, bindparam, column, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import SQLModel
 
 from services.errors import IllegalTransition, JobNotFound, LeaseHeld, LeaseLost, NotDue
 from services.lifecycle import EDGES, FINAL, WAITING, Event, Guard, JobStatus
-from services.models import (
-    Asset,
-    AssetRecord,
-    Job,
-    JobRecord,
-    Transition,
-    TransitionRecord,
-)
+from services.models import JobRecord
 from services.moves import Lease, Move, Moved, NewJob, Refusal
-
-_Record = TypeVar("_Record", bound=SQLModel)
-_JOB_COLUMNS: Final = tuple(JobRecord.model_fields)
-_TRANSITION_COLUMNS: Final = tuple(TransitionRecord.model_fields)
-_ASSET_COLUMNS: Final = tuple(AssetRecord.model_fields)
-
-
-def _prefixed(alias: str, table: type[SQLModel], names: Iterable[str], prefix: str) -> tuple[str, list[Any]]:
-    """Return the SQL that selects columns under prefixed names, and the typed columns of its result."""
-    columns = table.__table__.columns  # type: ignore[attr-defined]
-    sql = ", ".join(f'{alias}."{name}" AS "{prefix}{name}"' for name in names)
-    return sql, [column(f"{prefix}{name}", columns[name].type) for name in names]
-
-
-SELECT_JOB, JOB_RESULT = _prefixed("m", Job, _JOB_COLUMNS, "")
-_SELECT_LOG, _LOG_RESULT = _prefixed("l", Transition, _TRANSITION_COLUMNS, "t_")
-_SELECT_ASSET, _ASSET_RESULT = _prefixed("a", Asset, _ASSET_COLUMNS, "a_")
+from services.rows import (
+    ASSET_RESULT,
+    JOB_RESULT,
+    LOG_RESULT,
+    SELECT_ASSET,
+    SELECT_JOB,
+    SELECT_LOG,
+    asset_of_row,
+    job_of_row,
+    transition_of_row,
+)
 
 _CREATE_COLUMNS: Final = (
     "id, type, world_id, asset_type, provider, model_id, status, seq, attempt, max_attempts, fencing_token, "
@@ -75,8 +61,8 @@ WITH wanted AS (
     SELECT id, seq, world_id, 'CREATE', status, attempt, created_at FROM m
     RETURNING *
 )
-SELECT {SELECT_JOB}, {_SELECT_LOG} FROM m JOIN l ON l.job_id = m.id ORDER BY m.id
-""").columns(*JOB_RESULT, *_LOG_RESULT)  # noqa: S608 - the interpolated parts are the model's own column names
+SELECT {SELECT_JOB}, {SELECT_LOG} FROM m JOIN l ON l.job_id = m.id ORDER BY m.id
+""").columns(*JOB_RESULT, *LOG_RESULT)  # noqa: S608 - the interpolated parts are the model's own column names
 
 
 def _advance_sql(*, inputs: bool) -> str:
@@ -135,7 +121,7 @@ WITH wanted AS (
            clock_timestamp()
     FROM m RETURNING *
 )
-SELECT {SELECT_JOB}, {_SELECT_LOG}, {_SELECT_ASSET}{", d.prompt_spec AS d_prompt_spec" if inputs else ""}
+SELECT {SELECT_JOB}, {SELECT_LOG}, {SELECT_ASSET}{", d.prompt_spec AS d_prompt_spec" if inputs else ""}
 FROM m JOIN l ON l.job_id = m.id LEFT JOIN a ON a.job_id = m.id
 {"LEFT JOIN derivations d ON d.job_id = m.id AND m.status = 'PROCESSING'" if inputs else ""}
 ORDER BY m.id
@@ -143,8 +129,8 @@ ORDER BY m.id
 
 
 _INPUTS_RESULT: Final = [column("d_prompt_spec", JSONB)]
-_ADVANCE: Final = text(_advance_sql(inputs=False)).columns(*JOB_RESULT, *_LOG_RESULT, *_ASSET_RESULT)
-_CLAIM: Final = text(_advance_sql(inputs=True)).columns(*JOB_RESULT, *_LOG_RESULT, *_ASSET_RESULT, *_INPUTS_RESULT)
+_ADVANCE: Final = text(_advance_sql(inputs=False)).columns(*JOB_RESULT, *LOG_RESULT, *ASSET_RESULT)
+_CLAIM: Final = text(_advance_sql(inputs=True)).columns(*JOB_RESULT, *LOG_RESULT, *ASSET_RESULT, *_INPUTS_RESULT)
 
 _EXPLAIN: Final = text("""
 SELECT id, status, fencing_token,
@@ -307,23 +293,12 @@ def _seconds(value: timedelta | None) -> float:
 
 
 def _moved(row: RowMapping) -> Moved:
-    asset = _record(AssetRecord, row, "a_", _ASSET_COLUMNS) if row.get("a_id") else None
     return Moved(
         job=job_of_row(row),
-        transition=_record(TransitionRecord, row, "t_", _TRANSITION_COLUMNS),
-        asset=asset,
+        transition=transition_of_row(row),
+        asset=asset_of_row(row),
         prompt_spec=row.get("d_prompt_spec"),
     )
-
-
-def job_of_row(row: RowMapping) -> JobRecord:
-    """Return the job that a row of `SELECT_JOB` holds."""
-    return _record(JobRecord, row, "", _JOB_COLUMNS)
-
-
-def _record(kind: type[_Record], row: RowMapping, prefix: str, names: Iterable[str]) -> _Record:
-    # Rows come from columns that the database has checked: validating them again would only cost time.
-    return cast("_Record", kind.model_construct(**{name: row[f"{prefix}{name}"] for name in names}))
 
 
 def _refusal(move: Move, row: RowMapping | None) -> Refusal:

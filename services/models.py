@@ -27,7 +27,7 @@ from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
-from services.lifecycle import FINAL, Event, JobStatus
+from services.lifecycle import FINAL, LIVE, Event, JobStatus
 
 JsonObject = dict[str, Any]
 
@@ -176,13 +176,16 @@ class TransitionRecord(SQLModel):
     error_code: str | None = Field(default=None, sa_type=Text)
     error_message: str | None = Field(default=None, sa_type=Text)
     at: datetime = Field(sa_type=_INSTANT, sa_column_kwargs={"server_default": _NOW})
+    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), nullable=False))
+    xid: int = Field(sa_column=Column(Xid8, nullable=False, server_default=text("pg_current_xact_id()")))
 
 
 class Transition(TransitionRecord, table=True):
     """The log that streams read from.
 
-    `xid` and `id` order the rows of a world for a reader that must not pass a transaction which commits late:
-    rows whose `xid` is below `pg_snapshot_xmin(pg_current_snapshot())` can no longer be joined by others.
+    A job's transitions are ordered by `seq`, and by `id` alike: it is allotted under the row's lock. Those of a
+    world are told apart by `xid`, the transaction that wrote them: a snapshot says which of them a reader can
+    have seen, whatever commits late.
     """
 
     __tablename__ = "transitions"
@@ -191,13 +194,8 @@ class Transition(TransitionRecord, table=True):
         CheckConstraint("seq >= 1", "ck_transitions_seq"),
         CheckConstraint("(seq = 1) = (previous_status IS NULL)", "ck_transitions_previous"),
         Index("ix_transitions_world", "world_id", "xid", "id"),
-        Index("ix_transitions_at", "at"),
-    )
-
-    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False))
-    xid: int | None = Field(
-        default=None,
-        sa_column=Column(Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+        # The last transition of a job that ended is final and stays for ever: pruning does not look at it.
+        Index("ix_transitions_prunable", "at", postgresql_where=text(f"status IN ({_sql(LIVE)})")),
     )
 
 

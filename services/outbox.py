@@ -13,8 +13,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.job_store import JOB_RESULT, SELECT_JOB, job_of_row
 from services.models import JobRecord
+from services.rows import JOB_RESULT, SELECT_JOB, job_of_row
 
 _IDS: Final = bindparam("ids", type_=ARRAY(PG_UUID))
 

@@ -1,79 +1,60 @@
 """Streams of updates: a cursor over the log, with Redis as its accelerator.
 
-A stream subscribes first, reads the log then, and merges by `seq`: what arrives live and follows on is passed
-on without any SQL; whatever else happens (a hole, a full buffer, Redis lost, a doubt) is answered by reading
-the log. So nothing is missed, repeated or reordered, however badly Redis behaves.
+A stream subscribes first, reads the log then, and merges: what arrives live and follows on is passed on without
+any SQL; whatever else happens (a hole, a full buffer, Redis lost, a doubt) is answered by reading the log. So
+nothing is missed, repeated or reordered, however badly Redis behaves.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
-from services.cursors import job_position
+from services.backoff import delay
+from services.cursors import job_position, world_cursor, world_position
 from services.database import Database
-from services.errors import InvalidInput
-from services.events import job_channel
+from services.errors import DatabaseUnavailable, InvalidInput
+from services.events import job_channel, world_channel
 from services.feed import Feed
+from services.inbox import Inbox
 from services.job_queries import LogPage, latest_seqs, read_log
-from services.updates import JobUpdate, UpdateKind
+from services.lifecycle import JobStatus
+from services.models import AssetType
+from services.positions import Position
+from services.updates import JobUpdate, StreamItem, UpdateKind
+from services.world_log import Chunk, add, covers, read_world
+from services.world_tail import PAGE, WorldTail
 
-_BUFFER_BYTES: Final = 256 * 1024
-"""Bytes of updates that wait for a slow reader; beyond, they are dropped and read from the log."""
-_LOG_PAGE: Final = 100
 _CHECK: Final = timedelta(seconds=5)
 """How often the log is asked for what no message told of: a publisher may die between commit and publish."""
 _CHECK_BLIND: Final = timedelta(seconds=1)
 """The same while Redis is away."""
+_RETRY_BASE: Final = timedelta(milliseconds=200)
+_RETRY_MOST: Final = timedelta(seconds=2)
+
+_Result = TypeVar("_Result")
 
 
-class Inbox:
-    """What waits for one reader: bounded, with progress conflated."""
+@dataclass(frozen=True, slots=True)
+class WorldFilter:
+    """Which updates of a world to receive; a field that is None does not limit."""
 
-    def __init__(self, job_id: UUID) -> None:
-        self.job_id = job_id
-        self.seen = 0
-        """The latest `seq` that the reader has passed on."""
-        self.ended = False
-        """Whether that was the final transition."""
-        self._updates: deque[tuple[JobUpdate, int]] = deque()
-        self._bytes = 0
-        self._behind = False
-        self._wake = asyncio.Event()
+    status: Collection[JobStatus] | None = None
+    asset_type: Collection[AssetType] | None = None
+    requested_by: str | None = None
+    include_progress: bool = True
 
-    def push(self, update: JobUpdate, size: int) -> None:
-        """Take an update from the feed."""
-        if self._behind:
-            return
-        if self._updates and update.kind is self._updates[-1][0].kind is UpdateKind.PROGRESS:
-            self._bytes -= self._updates.pop()[1]
-        if self._bytes + size > _BUFFER_BYTES:
-            self.poke()
-            return
-        self._updates.append((update, size))
-        self._bytes += size
-        self._wake.set()
-
-    def poke(self) -> None:
-        """Learn that updates may be missing: the reader goes to the log, which has all that waits here."""
-        self._behind = True
-        self._updates.clear()
-        self._bytes = 0
-        self._wake.set()
-
-    async def next(self) -> JobUpdate | None:
-        """Wait for an update; None tells to read the log."""
-        while not self._updates and not self._behind:
-            self._wake.clear()
-            await self._wake.wait()
-        if self._behind:
-            self._behind = False
-            return None
-        update, size = self._updates.popleft()
-        self._bytes -= size
-        return update
+    def admits(self, update: JobUpdate) -> bool:
+        """Whether an update is wanted."""
+        return (
+            (self.include_progress or update.kind is not UpdateKind.PROGRESS)
+            and (self.status is None or update.status in self.status)
+            and (self.asset_type is None or update.job.asset_type in self.asset_type)
+            and (self.requested_by is None or update.job.requested_by == self.requested_by)
+        )
 
 
 class Streams:
@@ -82,9 +63,10 @@ class Streams:
     def __init__(self, database: Database, feed: Feed) -> None:
         self._database = database
         self._feed = feed
-        self._inboxes: set[Inbox] = set()
+        self._jobs: set[_JobReader] = set()
+        self._tails: dict[str, WorldTail] = {}
 
-    async def job_updates(self, job_id: UUID, after: str | None = None) -> AsyncGenerator[JobUpdate, None]:
+    async def job_updates(self, job_id: UUID, after: str | None = None) -> AsyncGenerator[StreamItem, None]:
         """Yield a job's updates until its final transition.
 
         Without `after` the first is a SNAPSHOT; with it, the first is what follows that cursor. Each
@@ -94,79 +76,219 @@ class Streams:
         Raises:
             JobNotFound: no such job.
             InvalidInput: `after` is not a cursor of this job.
-            DatabaseUnavailable: the log cannot be read.
+            DatabaseUnavailable: the log cannot be read at the beginning. Later the stream waits for it.
         """
-        position = None if after is None else job_position(after, job_id)
-        inbox = Inbox(job_id)
-        self._inboxes.add(inbox)
+        reader = _JobReader(job_id, None if after is None else job_position(after, job_id), self._database)
+        self._jobs.add(reader)
         try:
-            async with self._feed.listen(job_channel(job_id), inbox):
-                async for update in self._merged(inbox, position):
-                    yield update
+            async with self._feed.listen(job_channel(job_id), reader.inbox):
+                async for item in reader.items():
+                    yield item
         finally:
-            self._inboxes.discard(inbox)
+            self._jobs.discard(reader)
+
+    async def world_updates(
+        self, world_id: str, wanted: WorldFilter, after: str | None = None
+    ) -> AsyncGenerator[StreamItem, None]:
+        """Yield the updates of every job of a world, for ever: from now, or from behind a cursor.
+
+        Each job's transitions come once, in the order of `seq`, none skipped but those that the filter does not
+        admit. A cursor stands behind all that came before it and nothing else, whatever commits late. Where
+        history behind it was pruned, a RESET takes the place of what is gone.
+
+        Raises:
+            InvalidInput: `after` is not a cursor of this world.
+            DatabaseUnavailable: the log cannot be read at the beginning. Later the stream waits for it.
+        """
+        position = None if after is None else world_position(after, world_id)
+        async with self._tail(world_id) as (tail, inbox):
+            async for item in _WorldReader(tail, inbox, self._database).items(position):
+                if wanted.admits(item.update):
+                    yield item
 
     async def run(self) -> None:
-        """Ask the log at an interval, in one statement for all streams, whether a message went missing.
+        """Ask the log at an interval whether a message went missing: one statement for all jobs, one a world.
 
         Raises:
             DatabaseUnavailable: the log cannot be read.
         """
         while True:
             await asyncio.sleep((_CHECK if self._feed.connected else _CHECK_BLIND).total_seconds())
-            inboxes = tuple(self._inboxes)
-            if not inboxes:
+            for tail in self._tails.values():
+                tail.poke()
+            readers = tuple(self._jobs)
+            if not readers:
                 continue
             async with self._database.connect() as connection:
-                latest = await latest_seqs(connection, {inbox.job_id for inbox in inboxes})
-            for inbox in inboxes:
-                if latest.get(inbox.job_id, 0) > inbox.seen:
-                    inbox.poke()
+                latest = await latest_seqs(connection, {reader.job_id for reader in readers})
+            for reader in readers:
+                if latest.get(reader.job_id, 0) > reader.seen:
+                    reader.inbox.poke()
 
-    async def _merged(self, inbox: Inbox, position: int | None) -> AsyncGenerator[JobUpdate, None]:
-        if position is None:
-            page = await self._read(inbox.job_id, after=0, limit=1)
-            yield _present(UpdateKind.SNAPSHOT, page, inbox)
+    @asynccontextmanager
+    async def _tail(self, world_id: str) -> AsyncIterator[tuple[WorldTail, Inbox]]:
+        """Lend the tail of a world, with an inbox that gets what it passes on."""
+        tail = self._tails.get(world_id)
+        if tail is None:
+            tail = self._tails[world_id] = WorldTail(world_id, self._database)
+        inbox = Inbox()
+        tail.inboxes.add(inbox)
+        try:
+            async with self._feed.listen(world_channel(world_id), tail):
+                yield tail, inbox
+        finally:
+            tail.inboxes.discard(inbox)
+            if not tail.inboxes:
+                del self._tails[world_id]
+                await tail.close()
+
+
+class _JobReader:
+    """One subscriber of one job: its position is a `seq`."""
+
+    def __init__(self, job_id: UUID, position: int | None, database: Database) -> None:
+        self.job_id = job_id
+        self.inbox = Inbox()
+        self.seen = 0
+        """The latest `seq` that was passed on."""
+        self._position = position
+        self._ended = False
+        self._database = database
+
+    async def items(self) -> AsyncGenerator[StreamItem, None]:
+        """Yield what the job becomes, until the end."""
+        if self._position is None:
+            yield self._present(UpdateKind.SNAPSHOT, await self._read())
         else:
-            inbox.seen = position
-            inbox.poke()
-        while not inbox.ended:
-            live = await inbox.next()
-            if live is None or (live.kind is UpdateKind.TRANSITION and live.seq > inbox.seen + 1):
-                async for update in self._replayed(inbox):
-                    yield update
-            elif live.kind is UpdateKind.TRANSITION and live.seq == inbox.seen + 1:
-                inbox.seen = live.seq
-                inbox.ended = live.status.is_final
-                yield live
-            elif live.kind is UpdateKind.PROGRESS and live.seq == inbox.seen:
+            self.seen = self._position
+            async for missed in self._replayed(await self._read()):
+                yield missed
+        while not self._ended:
+            item = await self.inbox.next()
+            if item is None or (_is_transition(item.update) and item.update.seq > self.seen + 1):
+                async for missed in self._replayed(await _patiently(self._read)):
+                    yield missed
+            elif _is_transition(item.update) and item.update.seq == self.seen + 1:
+                self._pass(item.update)
+                yield item
+            elif not _is_transition(item.update) and item.update.seq == self.seen:
                 # Progress of a run whose beginning the reader has not seen would come out of order.
-                yield live
+                yield item
 
-    async def _replayed(self, inbox: Inbox) -> AsyncGenerator[JobUpdate, None]:
-        """Yield what the log holds behind the inbox's position."""
+    async def _replayed(self, page: LogPage) -> AsyncGenerator[StreamItem, None]:
+        """Yield what the log holds behind the position, which begins with a page of it."""
         while True:
-            page = await self._read(inbox.job_id, after=inbox.seen, limit=_LOG_PAGE)
             job = page.state.job
-            if inbox.seen > job.seq:
+            if self.seen > job.seq:
                 raise InvalidInput(["after"], "lies ahead of the job")
-            if inbox.seen < job.seq and (not page.transitions or page.transitions[0].seq != inbox.seen + 1):
-                yield _present(UpdateKind.RESET, page, inbox)
+            if self.seen < job.seq and (not page.transitions or page.transitions[0].seq != self.seen + 1):
+                yield self._present(UpdateKind.RESET, page)
                 return
             for transition in page.transitions:
-                inbox.seen = transition.seq
-                yield JobUpdate.of_transition(transition, job, page.state.asset)
-            inbox.ended = job.status.is_final and inbox.seen == job.seq
-            if len(page.transitions) < _LOG_PAGE:
+                update = JobUpdate.of_transition(transition, job, page.state.asset)
+                self._pass(update)
+                yield StreamItem(update)
+            self._ended = job.status.is_final and self.seen == job.seq
+            if len(page.transitions) < PAGE:
                 return
+            page = await _patiently(self._read)
 
-    async def _read(self, job_id: UUID, *, after: int, limit: int) -> LogPage:
+    def _pass(self, update: JobUpdate) -> None:
+        self.seen = update.seq
+        self._ended = update.status.is_final
+
+    def _present(self, kind: UpdateKind, page: LogPage) -> StreamItem:
+        """Return an item that shows the job as it stands, which is where the reader then is."""
+        update = JobUpdate.of_state(kind, page.state.job, datetime.now(UTC), page.state.asset)
+        self._pass(update)
+        return StreamItem(update)
+
+    async def _read(self) -> LogPage:
         async with self._database.connect() as connection:
-            return await read_log(connection, job_id, after=after, limit=limit)
+            return await read_log(connection, self.job_id, after=self.seen, limit=PAGE)
 
 
-def _present(kind: UpdateKind, page: LogPage, inbox: Inbox) -> JobUpdate:
-    """Return an update that shows the job as it stands, and move the inbox there."""
-    job = page.state.job
-    inbox.seen, inbox.ended = job.seq, job.status.is_final
-    return JobUpdate.of_state(kind, job, datetime.now(UTC), page.state.asset)
+class _WorldReader:
+    """One subscriber of one world: level with its tail, or catching up."""
+
+    def __init__(self, tail: WorldTail, inbox: Inbox, database: Database) -> None:
+        self._tail = tail
+        self._inbox = inbox
+        self._database = database
+        self._position: Position
+
+    async def items(self, position: Position | None) -> AsyncGenerator[StreamItem, None]:
+        """Yield what the world becomes, from now or from behind a position, for ever."""
+        if position is None:
+            await self._tail.refresh()
+            self._inbox.clear()
+            cursor = self._tail.cursor
+        else:
+            async for missed in self._missed(position, patient=False):
+                yield missed
+            cursor = self._cursor()
+        while True:
+            item = await self._inbox.next()
+            if item is not None:
+                cursor = item.cursor
+                yield item
+                continue
+            async for missed in self._missed(world_position(cursor, self._tail.world_id), patient=True):
+                yield missed
+            cursor = self._cursor()
+
+    async def _missed(self, position: Position, *, patient: bool) -> AsyncGenerator[StreamItem, None]:
+        """Yield what a position has not been given; ends level with the tail."""
+        insist = _patiently if patient else _once
+        self._position = position
+        # From here on the tail passes everything on: nothing falls between what is read and what it begins with.
+        await insist(self._tail.begin)
+        level = False
+        while not level:
+            self._inbox.clear()
+            complete = False
+            while not complete:
+                chunk = await insist(self._read)
+                for update in chunk.updates:
+                    yield self._given(update)
+                self._position, complete = chunk.position, chunk.complete
+            await insist(self._tail.refresh)
+            # The inbox has what the tail has passed on since it was cleared, and so all that is still missing.
+            # Whatever comes after that finds the two level.
+            for _ in range(len(self._inbox)):
+                if self._inbox.behind:
+                    break
+                update = self._inbox.pop().update
+                if _is_transition(update) and not covers(self._position, update):
+                    yield self._given(update)
+            level = not self._inbox.behind
+
+    def _given(self, update: JobUpdate) -> StreamItem:
+        add(self._position, update)
+        return StreamItem(update, cursor=self._cursor())
+
+    def _cursor(self) -> str:
+        return world_cursor(self._tail.world_id, self._position)
+
+    async def _read(self) -> Chunk:
+        async with self._database.connect() as connection:
+            return await read_world(connection, self._tail.world_id, self._position, most=PAGE)
+
+
+def _is_transition(update: JobUpdate) -> bool:
+    return update.kind is UpdateKind.TRANSITION
+
+
+async def _once(read: Callable[[], Awaitable[_Result]]) -> _Result:
+    return await read()
+
+
+async def _patiently(read: Callable[[], Awaitable[_Result]]) -> _Result:
+    """Read, however long PostgreSQL is away: who has subscribed has nothing better to do than to wait."""
+    failures = 0
+    while True:
+        try:
+            return await read()
+        except DatabaseUnavailable:
+            failures += 1
+            await asyncio.sleep(delay(failures, base=_RETRY_BASE, most=_RETRY_MOST).total_seconds())

@@ -1,11 +1,14 @@
 """One item of a stream: a change of a job, however it was learned."""
 
+from collections.abc import Hashable
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from services.cursors import job_cursor
 from services.lifecycle import JobStatus
 from services.models import AssetRecord, JobRecord, TransitionRecord
 from services.moves import Moved
@@ -40,6 +43,10 @@ class JobUpdate(BaseModel):
     at: datetime
     job: JobRecord
     asset: AssetRecord | None = None
+    xid: int | None = None
+    """The transaction that wrote the transition, for a reader of a world's log."""
+    entry_id: int | None = None
+    """The transition's place among all."""
 
     @property
     def job_id(self) -> UUID:
@@ -53,11 +60,16 @@ class JobUpdate(BaseModel):
 
     @classmethod
     def of_transition(
-        cls, transition: TransitionRecord, job: JobRecord, asset: AssetRecord | None = None
+        cls,
+        transition: TransitionRecord,
+        job: JobRecord,
+        asset: AssetRecord | None = None,
+        *,
+        kind: UpdateKind = UpdateKind.TRANSITION,
     ) -> "JobUpdate":
-        """Return the update that tells of an entry of the log."""
+        """Return the update that tells of an entry of the log, be it with the history before it gone (RESET)."""
         return cls.model_construct(
-            kind=UpdateKind.TRANSITION,
+            kind=kind,
             seq=transition.seq,
             status=transition.status,
             previous_status=transition.previous_status,
@@ -69,6 +81,8 @@ class JobUpdate(BaseModel):
             at=transition.at,
             job=job,
             asset=asset,
+            xid=transition.xid,
+            entry_id=transition.id,
         )
 
     @classmethod
@@ -90,3 +104,31 @@ class JobUpdate(BaseModel):
             job=job,
             asset=asset,
         )
+
+
+class StreamItem:
+    """An update as a stream passes it on.
+
+    Of a live update there is one object in a process, whoever receives it. So what is made of it for one
+    subscriber can be kept with it for all that ask for the same.
+
+    Attributes:
+        update: the update.
+        size: what it takes in a buffer, in bytes.
+        made: what was made of it, by whatever distinguishes those who ask.
+    """
+
+    __slots__ = ("_cursor", "made", "size", "update")
+
+    def __init__(self, update: JobUpdate, size: int = 0, cursor: str | None = None) -> None:
+        self.update = update
+        self.size = size
+        self.made: dict[Hashable, Any] = {}
+        self._cursor = cursor
+
+    @property
+    def cursor(self) -> str:
+        """The cursor behind this item: in the stream of a world one of that world, else of the job."""
+        if self._cursor is None:
+            self._cursor = job_cursor(self.update.job.id, self.update.seq)
+        return self._cursor

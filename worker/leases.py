@@ -15,7 +15,7 @@ from services.job_store import extend
 from services.models import JobRecord
 from services.moves import Lease
 from services.sqs import Queue
-from services.updates import JobUpdate
+from services.updates import StreamItem
 from worker.progress import RunProgress
 
 log = structlog.get_logger(__name__)
@@ -135,10 +135,10 @@ class Leases:
         except (Unavailable, TimeoutError) as error:
             log.warning("heartbeat.visibility_missed", error=str(error), leases=len(held))
 
-    def push(self, update: JobUpdate, size: int) -> None:  # noqa: ARG002 - a listener of the feed
+    def push(self, item: StreamItem) -> None:
         """Hear that a running job was cancelled."""
-        held = self._held.get(update.job_id)
-        if held is not None and update.seq > held.job.seq:
+        held = self._held.get(item.update.job_id)
+        if held is not None and item.update.seq > held.job.seq:
             held.stop(StopReason.LOST)
 
     def poke(self) -> None:

@@ -149,7 +149,8 @@ async def test_history_of_jobs_that_ended_long_ago_is_pruned(resources: Resource
     await Maintenance(resources).round()
     async with resources.database.connect() as connection:
         left = {job_id: await read_log(connection, job_id, after=0, limit=9) for job_id in (old, recent, live)}
-    assert [len(left[job_id].transitions) for job_id in (old, recent, live)] == [0, 2, 1]
+    assert [len(left[job_id].transitions) for job_id in (old, recent, live)] == [1, 2, 1]
+    assert left[old].transitions[0].status is JobStatus.CANCELLED
 
 
 async def test_one_maintenance_at_a_time(resources: Resources) -> None:

@@ -16,8 +16,7 @@ from services.job_store import advance, claim
 from services.lifecycle import Event, JobStatus
 from services.moves import Move, Moved
 from services.resources import Resources
-from services.streams import Inbox
-from services.updates import JobUpdate, UpdateKind
+from services.updates import JobUpdate, StreamItem, UpdateKind
 from tests.conftest import Opener, recorded_statements, running_loops, until
 from tests.factories import a_request, an_asset
 
@@ -72,8 +71,14 @@ class Job:
 async def watching(
     resources: Resources, job: Job, after: str | None = None
 ) -> AsyncIterator[AsyncGenerator[JobUpdate, None]]:
-    async with aclosing(resources.streams.job_updates(job.id, after)) as stream:
+    async with aclosing(updates_of(resources.streams.job_updates(job.id, after))) as stream:
         yield stream
+
+
+async def updates_of(stream: AsyncGenerator[StreamItem, None]) -> AsyncGenerator[JobUpdate, None]:
+    async with aclosing(stream):
+        async for item in stream:
+            yield item.update
 
 
 async def seqs(stream: AsyncGenerator[JobUpdate, None], *, within_s: float = 15) -> list[int]:
@@ -190,7 +195,7 @@ async def test_many_readers_of_one_job_share_one_channel(services: Resources) ->
             return await seqs(stream)
 
     readers = [asyncio.create_task(read()) for _ in range(20)]
-    await until(lambda: len(services.streams._inboxes) == 20)  # noqa: SLF001 - how many have subscribed
+    await until(lambda: len(services.streams._jobs) == 20)  # noqa: SLF001 - how many have subscribed
     assert services.feed.channels == 1
     numbers = await services.redis.execute_command("PUBSUB", "NUMSUB", job_channel(job.id))  # type: ignore[no-untyped-call]
     assert int(numbers[1]) == 1
@@ -205,10 +210,9 @@ async def test_a_slow_reader_gets_everything_although_its_buffer_is_bounded(unch
     job = await Job.create(unchecked)
     async with watching(unchecked, job) as stream:
         await anext(stream)
-        (inbox,) = unchecked.streams._inboxes  # noqa: SLF001 - the reader's buffer
-        assert isinstance(inbox, Inbox)
+        (reader,) = unchecked.streams._jobs  # noqa: SLF001 - whose buffer
         await job.rounds(150)
-        await until(lambda: inbox._behind)  # noqa: SLF001 - it has overflowed
+        await until(lambda: reader.inbox.behind)
         assert await seqs(stream) == list(range(3, 304))
 
 
@@ -248,7 +252,7 @@ async def test_a_hundred_streams_survive_a_storm_of_lost_messages(open_services:
                 return await seqs(stream, within_s=30)
 
         readers = [asyncio.create_task(read(job)) for job in jobs for _ in range(5)]
-        await until(lambda: len(resources.streams._inboxes) == len(readers))  # noqa: SLF001
+        await until(lambda: len(resources.streams._jobs) == len(readers))  # noqa: SLF001
 
         async def live(number: int, job: Job) -> None:
             for turn in range(6):

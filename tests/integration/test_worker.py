@@ -244,7 +244,7 @@ async def test_a_cancellation_that_was_not_heard_is_noticed_by_the_heartbeat(wor
         job_id = await ask(services, duration_ms=60_000)
         await until(reached(services, job_id, JobStatus.PROCESSING))
         # The hearing is switched off, not the saying.
-        worker.leases.push = lambda update, size: None  # type: ignore[method-assign] # noqa: ARG005
+        worker.leases.push = lambda item: None  # type: ignore[method-assign] # noqa: ARG005
         await services.jobs.cancel(job_id)
         await until(lambda: len(worker.leases) == 0, within_s=3)
 
@@ -355,7 +355,7 @@ async def test_one_job_alone_costs_four_statements(worker: InProcessWorker) -> N
             job_id = await ask(services)
             await asyncio.sleep(0)
             async with aclosing(services.streams.job_updates(job_id)) as stream:
-                assert [update.status async for update in stream][-1] is JobStatus.SUCCEEDED
+                assert [item.update.status async for item in stream][-1] is JobStatus.SUCCEEDED
             await services.dispatcher.drain()
     asked = [statement for statement in statements if "LEFT OUTER JOIN" not in statement]  # the stream's own
     assert len(asked) <= 4, asked

@@ -28,7 +28,6 @@ LATER: Final = frozenset(
         "AssetEdge",
         "AssetFilter",
         "AssetJob.webhookUrl",
-        "AssetJobConnection.updatesCursor",
         "CreateAssetJobInput.webhookUrl",
         "CreateUploadInput",
         "Mutation.createAssetJobs",
@@ -40,9 +39,7 @@ LATER: Final = frozenset(
         "Query.queues",
         "QueueStats",
         "Subscription.queueStats",
-        "Subscription.worldUpdates",
         "Upload",
-        "WorldUpdateFilter",
     }
 )
 """What the contract promises and no code serves yet, each with all that belongs to it. It may only shrink."""

@@ -1,0 +1,152 @@
+"""An update is executed and encoded once for all who ask for the same of it.
+
+Many subscribers of a process receive the same item, often by the same document. What distinguishes them is the
+key: the operation, the variables that its selection uses, the caller, and the address that links begin with. The
+arguments of the subscription itself say only which items arrive.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Hashable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import orjson
+from graphql import ExecutionResult as CoreResult
+from graphql import FieldNode, VariableNode, Visitor, visit
+from graphql.execution import Executor
+from strawberry.extensions.context import StreamResultContextManager
+from strawberry.extensions.runner import SchemaExtensionsRunner
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types.execution import StreamExecutionResult
+
+from schema.context import Context
+from schema.errors import coded
+from schema.types import JobUpdate
+
+
+class SharedResult(ExecutionResult):
+    """What an item became: encoded, the same object for all who share it.
+
+    Attributes:
+        cursor: the item's.
+    """
+
+    def __init__(self, result: CoreResult, cursor: str) -> None:
+        data = None if result.data is None else orjson.Fragment(orjson.dumps(result.data))
+        super().__init__(cast("dict[str, Any] | None", data), coded(result.errors) if result.errors else None)
+        self.cursor = cursor
+
+
+class SharedExecutor(StrawberryGraphQLCoreExecutionContext):
+    """Executes the events of a subscription, each once for all who ask for the same."""
+
+    _shared_key: Hashable = None
+
+    def build_per_event_executor(self, payload: Any) -> Executor[Context]:  # noqa: ANN401 - graphql-core's signature
+        """Return what executes one event."""
+        if not isinstance(payload, JobUpdate):
+            return super().build_per_event_executor(payload)
+        if self._shared_key is None:
+            self._shared_key = _key(self)
+        return cast("Executor[Context]", _Event(self, payload, self._shared_key))
+
+    def build_own_executor(self, payload: JobUpdate) -> Executor[Context]:
+        """Return what executes one event for nobody else."""
+        return super().build_per_event_executor(payload)
+
+
+class _Event:
+    """One event for one subscriber: executed, unless another one has had it."""
+
+    __slots__ = ("_executor", "_key", "_payload")
+
+    def __init__(self, executor: SharedExecutor, payload: JobUpdate, key: Hashable) -> None:
+        self._executor = executor
+        self._payload = payload
+        self._key = key
+
+    def execute_operation(self, serially: bool | None = None) -> "SharedResult | Awaitable[SharedResult]":  # noqa: FBT001
+        """Return the result, as graphql-core's executor does."""
+        made = self._payload.item.made
+        found = made.get(self._key)
+        if found is None:
+            found = made[self._key] = self._execute(serially)
+        if isinstance(found, asyncio.Future):
+            # Whoever began it may leave before it is done; the others stay.
+            return asyncio.shield(found)
+        return cast("SharedResult", found)
+
+    def _execute(self, serially: bool | None) -> "SharedResult | asyncio.Future[SharedResult]":  # noqa: FBT001
+        result = self._executor.build_own_executor(self._payload).execute_operation(serially)
+        if isinstance(result, CoreResult):
+            return self._shared(result)
+        return asyncio.ensure_future(self._later(cast("Awaitable[CoreResult]", result)))
+
+    async def _later(self, result: Awaitable[CoreResult]) -> SharedResult:
+        return self._shared(await result)
+
+    def _shared(self, result: CoreResult) -> SharedResult:
+        return SharedResult(result, self._payload.item.cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """An object that equals itself alone; kept alive, so that no other gets its address."""
+
+    value: object
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.value is self.value
+
+
+class SharedResultsRunner(SchemaExtensionsRunner):
+    """Runs the extensions, but not anew for each subscriber of a result that has been through them."""
+
+    def on_stream_result(self, result: StreamExecutionResult) -> StreamResultContextManager:
+        """Return what surrounds the delivery of one result."""
+        return _NOTHING if isinstance(result, SharedResult) else super().on_stream_result(result)
+
+    async def get_extensions_results(self, ctx: ExecutionContext) -> dict[str, Any]:
+        """Return what extensions add to a result: ours add nothing."""
+        return ctx.extensions_results
+
+
+_NOTHING: Final = StreamResultContextManager([], cast("StreamExecutionResult", None))
+
+
+class _Variables(Visitor):
+    """Collects the names of variables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_variable(self, node: VariableNode, *_: object) -> None:
+        self.names.add(node.name.value)
+
+
+def _key(executor: SharedExecutor) -> Hashable:
+    context = cast("Context", executor.context_value)
+    variables = _Variables()
+    for selection in executor.operation.selection_set.selections:
+        if isinstance(selection, FieldNode):
+            for directive in selection.directives or ():
+                visit(directive, variables)
+            if selection.selection_set is not None:
+                visit(selection.selection_set, variables)
+        else:
+            visit(selection, variables)
+    for fragment in executor.fragment_definitions.values():
+        visit(fragment, variables)
+    values = executor.variable_values.coerced
+    return (
+        # Equal documents are one object, by the parser's cache.
+        _Identity(executor.operation),
+        tuple((name, repr(values.get(name))) for name in sorted(variables.names)),
+        context.caller,
+        context.base_url,
+    )

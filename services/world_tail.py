@@ -1,0 +1,175 @@
+"""The end of a world's log as one process has it: one sequence for all of its subscribers.
+
+What arrives by Redis and fits is appended at once; whatever does not (a hole, a job not known, a doubt) is
+answered by reading the log up to the present, once for all. Every item carries the cursor of all that the tail has
+passed on until then, so that subscribers who are level with the tail differ in nothing.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from services.backoff import delay
+from services.cursors import world_cursor
+from services.database import Database
+from services.errors import DatabaseUnavailable
+from services.inbox import Inbox
+from services.positions import Position
+from services.updates import JobUpdate, StreamItem, UpdateKind
+from services.world_log import add, covers, read_present, read_world
+
+PAGE: Final = 200
+"""Entries of the log that are read at once."""
+_MOST_RANGES: Final = 32
+"""Ranges of entries beyond the snapshot that a cursor may hold before the log is read to make it short again."""
+_BREATH: Final = timedelta(milliseconds=250)
+"""The least time between two readings for the sake of short cursors."""
+_MOST_KNOWN: Final = 50_000
+"""Live jobs of a world whose progress is passed on."""
+_RETRY_BASE: Final = timedelta(milliseconds=200)
+_RETRY_MOST: Final = timedelta(seconds=2)
+
+log = structlog.get_logger(__name__)
+
+
+class WorldTail:
+    """The tail of one world, while somebody subscribes to it."""
+
+    def __init__(self, world_id: str, database: Database) -> None:
+        self.world_id = world_id
+        self.inboxes: set[Inbox] = set()
+        self.cursor = ""
+        """The cursor behind all that was passed on."""
+        self._database = database
+        self._position: Position | None = None
+        self._seqs: dict[UUID, int] = {}
+        """How far live jobs have come. What is not known here is not passed on but read."""
+        self._stale = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._reading: asyncio.Task[None] | None = None
+        self._read_at = 0.0
+        self._meanwhile: list[JobUpdate] = []
+        """What arrived while the log was being read: the snapshot that comes back need not cover it."""
+
+    def push(self, item: StreamItem) -> None:
+        """Take an update from the feed."""
+        update = item.update
+        if self._position is None:
+            self._stale = True
+        elif update.kind is UpdateKind.PROGRESS:
+            # Progress of a run whose beginning was not passed on would come out of order.
+            if self._seqs.get(update.job.id) == update.seq:
+                self._append(StreamItem(update, item.size, self.cursor))
+        elif not covers(self._position, update):
+            if update.seq == 1 or self._seqs.get(update.job.id) == update.seq - 1:
+                self._take(update, item.size)
+                self._meanwhile.append(update)
+            else:
+                self.poke()
+
+    def poke(self) -> None:
+        """Learn that updates may be missing: the log is read soon."""
+        self._stale = True
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._keep_up(), name=f"tail of world {self.world_id}")
+
+    async def begin(self) -> None:
+        """Return when the tail stands somewhere, and passes on whatever commits after that.
+
+        Raises:
+            DatabaseUnavailable: the log cannot be read.
+        """
+        if self._position is None:
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Return when all that had committed before the call was passed on.
+
+        Raises:
+            DatabaseUnavailable: the log cannot be read.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self.poke()
+        await waiter
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait((self._reading,))
+
+    async def _keep_up(self) -> None:
+        """Read the log until nobody doubts that all was passed on."""
+        failures = 0
+        try:
+            while self._stale:
+                self._stale = False
+                waiters, self._waiters = self._waiters, []
+                try:
+                    await self._read()
+                    failures = 0
+                except Exception as error:
+                    if not isinstance(error, DatabaseUnavailable):
+                        log.exception("tail.failed", world=self.world_id)
+                    self._stale = True
+                    for waiter in waiters:
+                        if not waiter.done():
+                            waiter.set_exception(error)
+                    failures += 1
+                    await asyncio.sleep(delay(failures, base=_RETRY_BASE, most=_RETRY_MOST).total_seconds())
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
+        finally:
+            self._reading = None
+
+    async def _read(self) -> None:
+        """Pass on what the log has beyond the position; begin at the present where there is none."""
+        async with self._database.connect() as connection:
+            if self._position is None:
+                present = await read_present(connection, self.world_id)
+                self._seqs = present.seqs
+                self._stand(present.position)
+                return
+            complete = False
+            while not complete:
+                self._meanwhile.clear()
+                chunk = await read_world(connection, self.world_id, self._position.copy(), most=PAGE)
+                for update in chunk.updates:
+                    if not covers(self._position, update):
+                        self._take(update, len(update.model_dump_json()))
+                for update in self._meanwhile:
+                    if not covers(chunk.position, update):
+                        add(chunk.position, update)
+                self._stand(chunk.position)
+                complete = chunk.complete
+
+    def _stand(self, position: Position) -> None:
+        self._position = position
+        self.cursor = world_cursor(self.world_id, position)
+        self._read_at = asyncio.get_running_loop().time()
+
+    def _take(self, update: JobUpdate, size: int) -> None:
+        """Pass a transition on, the next of its job."""
+        assert self._position is not None  # noqa: S101 - before there is one, nothing is taken
+        add(self._position, update)
+        self._seqs.pop(update.job.id, None)
+        if not update.status.is_final:
+            self._seqs[update.job.id] = update.seq
+            if len(self._seqs) > _MOST_KNOWN:
+                del self._seqs[next(iter(self._seqs))]
+        self.cursor = world_cursor(self.world_id, self._position)
+        self._append(StreamItem(update, size, self.cursor))
+        if len(self._position.ranges) > _MOST_RANGES and self._rested():
+            self.poke()
+
+    def _rested(self) -> bool:
+        return asyncio.get_running_loop().time() - self._read_at > _BREATH.total_seconds()
+
+    def _append(self, item: StreamItem) -> None:
+        for inbox in self.inboxes:
+            inbox.push(item)
