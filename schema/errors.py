@@ -17,6 +17,7 @@ from services.errors import (
     LorekeeperError,
     PurgeForbidden,
     QueueNotFound,
+    TooManyConnections,
     Unavailable,
 )
 
@@ -28,6 +29,7 @@ CODES: Final[Mapping[type[LorekeeperError], str]] = {
     PurgeForbidden: "FORBIDDEN",
     IllegalTransition: "CONFLICT",
     IdempotencyConflict: "CONFLICT",
+    TooManyConnections: "RATE_LIMITED",
     Unavailable: "UNAVAILABLE",
 }
 

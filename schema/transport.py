@@ -1,29 +1,43 @@
-"""What HTTP and WebSocket add to Strawberry's view: our context, our explorer, the one WebSocket protocol."""
+"""What HTTP adds to Strawberry's view: media types and statuses as specified, our explorer, our bounds."""
 
-from datetime import timedelta
+import asyncio
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
-from cross_web import HTTPException
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.http.streaming import MultipartSubscriptionTransport
 from strawberry.schema import BaseSchema
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
-from strawberry.subscriptions.protocols.graphql_transport_ws.types import SubscribeMessage
+from strawberry.subscriptions import (
+    GRAPHQL_SSE_PROTOCOL,
+    GRAPHQL_TRANSPORT_WS_PROTOCOL,
+    MULTIPART_SUBSCRIPTION_PROTOCOL,
+)
+from strawberry.types import ExecutionResult, SubscriptionExecutionResult
 
+from schema.clients import Clients
 from schema.context import ANONYMOUS, Context
+from schema.sharing import SharedResult
+from schema.sockets import INIT_WAIT, RECEIVE, Handler, Socket
+from schema.streaming import LAST_EVENT_ID, EventPayload, EventStream, HttpStream
+from services.errors import TooManyConnections
 from services.resources import Resources
-from services.settings import is_loopback
+from services.settings import Settings, is_loopback
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "web" / "dist" / "graphql.html"
-_STREAMS: Final = "Subscriptions are served over WebSocket, by the protocol graphql-transport-ws"
-_INIT_WAIT: Final = timedelta(seconds=3)
+_JSON: Final = "application/json"
+_GRAPHQL_RESPONSE: Final = "application/graphql-response+json"
+_STREAMS: Final = (
+    "Subscriptions are served over WebSocket (graphql-transport-ws), as server-sent events "
+    "(Accept: text/event-stream) and as multipart/mixed;subscriptionSpec=1.0"
+)
 _PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Vary": "Accept",
@@ -36,26 +50,6 @@ _PAGE_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
-    """The protocol, with messages that do not fit it refused as it says (close code 4400)."""
-
-    async def handle_subscribe(self, message: SubscribeMessage) -> None:
-        """Begin an operation."""
-        sent: Any = message  # its type is what Strawberry hopes for
-        payload = sent["payload"]
-        fits = (
-            isinstance(sent["id"], str)
-            and isinstance(payload, dict)
-            and isinstance(payload.get("query"), str)
-            and isinstance(payload.get("variables"), dict | None)
-            and isinstance(payload.get("operationName"), str | None)
-        )
-        if fits:
-            await super().handle_subscribe(message)
-        else:
-            await self.handle_invalid_message("Invalid subscribe message")
 
 
 class LoopbackOnly:
@@ -77,24 +71,31 @@ class LoopbackOnly:
 
 
 class GraphQLView(GraphQL[Context, None]):
-    """GraphQL over HTTP and `graphql-transport-ws`; for a browser, the explorer.
+    """GraphQL over HTTP, server-sent events, multipart and WebSocket; for a browser, the explorer."""
 
-    Args:
-        schema: what to execute on.
-        public_url: the address to put into links; None takes the one that each caller used.
-        max_body_bytes: the largest request that is read.
-    """
+    graphql_transport_ws_handler_class = Handler
+    websocket_adapter_class = Socket
+    stream_transport_classes_by_protocol = {  # noqa: RUF012 - as Strawberry declares it
+        MULTIPART_SUBSCRIPTION_PROTOCOL: MultipartSubscriptionTransport,
+        GRAPHQL_SSE_PROTOCOL: EventStream,
+    }
 
-    graphql_transport_ws_handler_class = _Handler
-
-    def __init__(self, schema: BaseSchema, *, public_url: str | None, max_body_bytes: int) -> None:
+    def __init__(self, schema: BaseSchema, settings: Settings) -> None:
         super().__init__(
             schema,
-            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-            connection_init_wait_timeout=_INIT_WAIT,
+            subscription_protocols=[
+                GRAPHQL_TRANSPORT_WS_PROTOCOL,
+                GRAPHQL_SSE_PROTOCOL,
+                MULTIPART_SUBSCRIPTION_PROTOCOL,
+            ],
+            connection_init_wait_timeout=INIT_WAIT,
+            max_subscriptions_per_connection=None,  # the handler's own, which answers with a code
         )
-        self._public_url = public_url
-        self._max_body_bytes = max_body_bytes
+        self.max_operations = settings.max_operations
+        self.clients = Clients(most_a_caller=settings.max_connections, idle=settings.stream_idle)
+        self.background: set[asyncio.Task[None]] = set()
+        self._public_url = None if settings.public_url is None else str(settings.public_url)
+        self._max_body_bytes = settings.max_body_bytes
 
     def decode_json(self, data: str | bytes) -> object:
         """Decode a request or a message: each is one JSON object.
@@ -107,11 +108,26 @@ class GraphQLView(GraphQL[Context, None]):
             raise JSONDecodeError("An object is expected", "", 0)
         return decoded
 
+    def encode_json(self, data: object) -> str:
+        """Encode a response or a message; what is shared in it was encoded before."""
+        return orjson.dumps(data).decode()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; a request that is not GraphQL is refused in the form that GraphQL clients read."""
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-            return
+        scope[RECEIVE] = receive
+        if scope["type"] == "websocket":
+            await self._answer_socket(scope, receive, send)
+        else:
+            await self._answer_request(scope, receive, send)
+
+    async def _answer_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self.clients.admitted(_caller(scope)):
+                await super().__call__(scope, receive, send)
+        except TooManyConnections as error:
+            await WebSocket(scope, receive, send).send_denial_response(PlainTextResponse(str(error), 429))
+
+    async def _answer_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         read = 0
 
         async def receive_bounded() -> Message:
@@ -122,13 +138,63 @@ class GraphQLView(GraphQL[Context, None]):
                 raise HTTPException(413, f"The request is larger than {self._max_body_bytes} bytes")
             return message
 
+        request = Request(scope, receive_bounded)
         try:
-            response = await self.run(Request(scope, receive_bounded))
+            response = await self.run(request)
         except HTTPException as error:
             reason = _STREAMS if "subscriptions are not allowed" in error.reason else error.reason
-            body = {"errors": [{"message": reason, "extensions": {"code": "BAD_USER_INPUT"}}]}
-            response = JSONResponse(body, status_code=error.status_code)
-        await response(scope, receive, send)
+            response = _refusal(request, reason, error.status_code, "BAD_USER_INPUT")
+        if not isinstance(response, StreamingResponse):
+            await response(scope, receive, send)
+            return
+        try:
+            with self.clients.admitted(_caller(scope)):
+                await HttpStream(receive, send).serve(response, scope, self.clients)
+        except TooManyConnections as error:
+            response = _refusal(request, str(error), 429, "RATE_LIMITED")
+            await response(scope, receive, send)
+
+    async def get_sub_response(self, request: Request | WebSocket) -> Response:
+        """Return the response that the operation may change, with the media type that the client wants."""
+        response = await super().get_sub_response(request)
+        response.media_type = _media_type(request)
+        return response
+
+    async def execute_operation(  # noqa: PLR0913, PLR0917 - Strawberry's signature
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        request_data: GraphQLRequestData | list[GraphQLRequestData],
+        context: Context,
+        root_value: None,
+        sub_response: Response,
+    ) -> ExecutionResult | list[ExecutionResult] | SubscriptionExecutionResult:
+        """Execute; by GraphQL over HTTP a request that was not executed is a bad one."""
+        result = await super().execute_operation(
+            request, request_adapter, request_data, context, root_value, sub_response
+        )
+        if sub_response.media_type == _GRAPHQL_RESPONSE and _is_request_error(result):
+            sub_response.status_code = 400
+        return result
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        """Return a result as it is encoded: no data where nothing was executed, the cursor with an event."""
+        response = await super().process_result(request, result)
+        if isinstance(result, SharedResult):
+            payload = EventPayload(response)
+            payload.cursor = result.cursor
+            return cast("GraphQLHTTPResponse", payload)
+        if _is_request_error(result):
+            del response["data"]
+        return response
+
+    def create_response(
+        self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
+    ) -> Response:
+        """Return the response, in the media type that was negotiated."""
+        response = super().create_response(response_data, sub_response)
+        response.headers["content-type"] = f"{sub_response.media_type}; charset=utf-8"
+        return response
 
     async def get_context(
         self,
@@ -137,14 +203,53 @@ class GraphQLView(GraphQL[Context, None]):
     ) -> Context:
         """Make the context of a request or a connection."""
         resources: Resources = request.app.state.resources
-        base_url = self._public_url or _base_url(request)
-        return Context(resources, ANONYMOUS, base_url, lasting=isinstance(request, WebSocket))
+        streams = self._get_stream_transport_from_headers(request.headers) is not None
+        return Context(
+            resources,
+            ANONYMOUS,
+            self._public_url or _base_url(request),
+            lasting=streams or isinstance(request, WebSocket),
+            resume_after=request.headers.get(LAST_EVENT_ID),
+        )
 
     async def render_graphql_ide(self, request: Request) -> Response:  # noqa: ARG002 - Strawberry's signature
         """Answer a browser with the explorer."""
         if not PAGE.is_file():
             return PlainTextResponse("The explorer is not built: run `make setup`.", status_code=404)
         return FileResponse(PAGE, headers=_PAGE_HEADERS)
+
+
+def _media_type(request: Request | WebSocket) -> str:
+    """Choose between the two media types of GraphQL over HTTP; who does not ask for the newer gets the older."""
+    wanted = {_JSON: 0.0, _GRAPHQL_RESPONSE: 0.0}
+    for part in request.headers.get("accept", "").lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        if name in wanted:
+            quality = next((value[2:] for value in parameters if value.startswith("q=")), "1")
+            wanted[name] = float(quality) if quality.replace(".", "", 1).isdecimal() else 0.0
+    newer, older = wanted[_GRAPHQL_RESPONSE], wanted[_JSON]
+    return _GRAPHQL_RESPONSE if newer > 0 and newer >= older else _JSON
+
+
+def _is_request_error(result: Any) -> bool:  # noqa: ANN401 - whatever an execution can return
+    """Whether nothing was executed: the document or its variables do not fit, so no error has a path."""
+    return (
+        isinstance(result, ExecutionResult)
+        and result.data is None
+        and bool(result.errors)
+        and all(error.path is None for error in result.errors or ())
+    )
+
+
+def _refusal(request: Request, reason: str, status: int, code: str) -> Response:
+    body = {"errors": [{"message": reason, "extensions": {"code": code}}]}
+    return JSONResponse(body, status_code=status, media_type=_media_type(request))
+
+
+def _caller(scope: Scope) -> str:
+    """Return whose connection it is: nobody says who they are yet, so it is the address they come from."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _base_url(request: Request | WebSocket) -> str:

@@ -11,6 +11,7 @@
     ├── NotDue                  the job's time has not come
     ├── QueueNotFound           no such queue
     ├── PurgeForbidden          this installation does not allow to purge
+    ├── TooManyConnections      the caller has as many connections as it may
     ├── ConfigurationError      a setting that cannot work
     ├── Unavailable             a service does not answer; may pass
     │   ├── DatabaseUnavailable
@@ -82,6 +83,10 @@ class QueueNotFound(LorekeeperError):
 
 class PurgeForbidden(LorekeeperError):
     """This installation does not allow to throw messages away."""
+
+
+class TooManyConnections(LorekeeperError):
+    """The caller has as many connections as it may."""
 
 
 class ConfigurationError(LorekeeperError):

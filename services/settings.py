@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     signing_secret: SecretStr | None = Field(default=None, min_length=32)
 
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    max_operations: int = Field(default=1000, ge=1)
+    max_connections: int = Field(default=10_000, ge=1)
+    stream_idle_s: float = Field(default=30, gt=0, le=86400)
     auth: Literal["none"] = "none"
     allow_unauthenticated: bool = False
 
@@ -132,6 +135,11 @@ class Settings(BaseSettings):
         if self.simulator is not None:
             return self.simulator
         return self.database_url is None and not self.uses_aws
+
+    @property
+    def stream_idle(self) -> timedelta:
+        """How long a client of a stream may let what is sent to it wait."""
+        return timedelta(seconds=self.stream_idle_s)
 
     @property
     def lease(self) -> timedelta:

@@ -30,6 +30,7 @@ from services.errors import (
     QueueNotFound,
     QueueUnavailable,
     StorageUnavailable,
+    TooManyConnections,
     Unavailable,
 )
 
@@ -41,6 +42,7 @@ WITHIN: Final[dict[type[LorekeeperError], str]] = {
     PurgeForbidden: "FORBIDDEN",
     IllegalTransition: "CONFLICT",
     IdempotencyConflict: "CONFLICT",
+    TooManyConnections: "RATE_LIMITED",
     Unavailable: "UNAVAILABLE",
     DatabaseUnavailable: "UNAVAILABLE",
     QueueUnavailable: "UNAVAILABLE",

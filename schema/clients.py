@@ -1,0 +1,129 @@
+"""The clients that are connected to a stream: how many each caller has, and which of them do not read."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+from starlette.types import Receive
+
+from services.errors import TooManyConnections
+
+_TICK: Final = timedelta(seconds=1)
+PING_EVERY: Final = timedelta(seconds=15)
+"""How often a WebSocket is sent a ping: proxies take a silent connection for a dead one."""
+
+
+class Client(Protocol):
+    """One connection."""
+
+    @property
+    def blocked_since(self) -> float | None:
+        """Since when, by the loop's clock, what is sent to it has been waiting; None while nothing is."""
+
+    def ping(self) -> None:
+        """Show the client that the server is there. Must not wait."""
+
+    def drop(self) -> None:
+        """Begin to close the connection of a client that does not read."""
+
+    def leave(self) -> None:
+        """Begin to close the connection so that the client resumes elsewhere."""
+
+
+class Clients:
+    """All connected clients of a process. `run` must be kept running.
+
+    Args:
+        most_a_caller: connections that one caller may have at once.
+        idle: how long a client may let what is sent to it wait.
+    """
+
+    def __init__(self, *, most_a_caller: int, idle: timedelta) -> None:
+        self._most_a_caller = most_a_caller
+        self._idle = idle
+        self._callers: Counter[str] = Counter()
+        self._clients: dict[Client, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    @contextmanager
+    def admitted(self, caller: str) -> Iterator[None]:
+        """Count a connection of a caller inside the block.
+
+        Raises:
+            TooManyConnections: the caller has as many as it may.
+        """
+        if self._callers[caller] >= self._most_a_caller:
+            raise TooManyConnections("Too many connections at once.")
+        self._callers[caller] += 1
+        try:
+            yield
+        finally:
+            self._callers[caller] -= 1
+            if not self._callers[caller]:
+                del self._callers[caller]
+
+    @contextmanager
+    def watched(self, client: Client) -> Iterator[None]:
+        """Look after a client inside the block."""
+        self._clients[client] = asyncio.get_running_loop().time()
+        try:
+            yield
+        finally:
+            self._clients.pop(client, None)
+
+    def leave(self) -> None:
+        """Let every client resume elsewhere: this process ends."""
+        for client in tuple(self._clients):
+            client.leave()
+
+    async def run(self) -> None:
+        """Ping the clients, and drop those that do not read, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_TICK.total_seconds())
+            now = loop.time()
+            for client, pinged_at in tuple(self._clients.items()):
+                blocked_since = client.blocked_since
+                if blocked_since is not None:
+                    if now - blocked_since > self._idle.total_seconds():
+                        del self._clients[client]
+                        client.drop()
+                elif now - pinged_at >= PING_EVERY.total_seconds():
+                    self._clients[client] = now
+                    client.ping()
+
+
+class Sending:
+    """Whether what is sent to a client goes out."""
+
+    __slots__ = ("_under_way", "since")
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self._under_way = 0
+
+    def __enter__(self) -> None:
+        self._under_way += 1
+        if self.since is None:
+            self.since = asyncio.get_running_loop().time()
+
+    def __exit__(self, *_: object) -> None:
+        self._under_way -= 1
+        # One that went out shows that the client reads, whatever still waits.
+        self.since = asyncio.get_running_loop().time() if self._under_way else None
+
+
+def abort(receive: Receive) -> None:
+    """Cut a connection at once, with what waits to be sent.
+
+    ASGI has no word for it: closing waits until the client has read everything, and this one does not read. The
+    servers that we know (uvicorn's) give applications a method of an object that has the transport.
+    """
+    transport: Any = getattr(getattr(receive, "__self__", None), "transport", None)
+    if transport is not None:
+        transport.abort()

@@ -1,0 +1,133 @@
+"""What `graphql-transport-ws` adds to Strawberry's handler: strictness, pings, bounds, and an end for the idle."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from starlette.types import Receive
+from starlette.websockets import WebSocketDisconnect
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
+
+from schema.clients import Sending, abort
+from schema.context import Context
+
+if TYPE_CHECKING:
+    from schema.transport import GraphQLView
+
+INIT_WAIT: Final = timedelta(seconds=3)
+RECEIVE: Final = "lorekeeper.receive"
+"""Where the scope of a connection has the server's own `receive`."""
+_LAST_WORDS: Final = timedelta(seconds=5)
+"""How long a client that did not read may take to read why it is closed."""
+_NOT_READING: Final = 4408
+"""The protocol's code for a client that let the server wait; those that get it reconnect."""
+
+
+class Socket(ASGIWebSocketAdapter):
+    """Sends messages, and knows since when one has been waiting."""
+
+    def __init__(self, view: Any, request: Any, response: Any) -> None:  # noqa: ANN401 - Strawberry's signature
+        super().__init__(view, request, response)
+        self.sending = Sending()
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        """Send a message.
+
+        Raises:
+            WebSocketDisconnected: the client is gone.
+        """
+        text = self.view.encode_json(message)
+        try:
+            with self.sending:
+                await self.ws.send({"type": "websocket.send", "text": text})
+        except WebSocketDisconnect as error:
+            raise WebSocketDisconnected from error
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        abort(cast("Receive", self.ws.scope[RECEIVE]))
+
+
+class Handler(BaseGraphQLTransportWSHandler[Context, None]):
+    """One connection: a client of ours, and the protocol's server."""
+
+    view: "GraphQLView"
+    websocket: Socket
+    _dropping: asyncio.Task[None] | None = None
+
+    @property
+    def blocked_since(self) -> float | None:
+        """Since when what is sent has been waiting."""
+        return self.websocket.sending.since
+
+    def ping(self) -> None:
+        """Send a ping, as soon as the client has begun."""
+        if self.connection_acknowledged:
+            pinging = asyncio.create_task(self._ping())
+            self.view.background.add(pinging)
+            pinging.add_done_callback(self.view.background.discard)
+
+    def drop(self) -> None:
+        """Close with code 4408, or cut where even that is not read."""
+        self._dropping = asyncio.create_task(self._drop())
+
+    def leave(self) -> None:
+        """Leave it to the server, which closes each WebSocket with 1012 when it ends."""
+
+    async def handle(self) -> None:
+        """Serve the connection to its end."""
+        with self.view.clients.watched(self):
+            try:
+                await super().handle()
+            finally:
+                if self._dropping is not None:
+                    self._dropping.cancel()
+
+    async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
+        """Begin. A payload of null is none."""
+        if cast("dict[str, object]", message).get("payload") is None:
+            message = {"type": "connection_init"}
+        await super().handle_connection_init(message)
+
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        """Begin an operation; what does not fit the protocol closes with 4400, as it says."""
+        sent: Any = message  # its type is what Strawberry hopes for
+        payload = sent["payload"]
+        fits = (
+            isinstance(sent["id"], str)
+            and isinstance(payload, dict)
+            and isinstance(payload.get("query"), str)
+            and isinstance(payload.get("variables"), dict | None)
+            and isinstance(payload.get("operationName"), str | None)
+        )
+        if not fits:
+            await self.handle_invalid_message("Invalid subscribe message")
+        elif self._is_full() and sent["id"] not in self.operations:
+            problem = {
+                "message": f"More than {self.view.max_operations} operations on one connection",
+                "extensions": {"code": "RATE_LIMITED"},
+            }
+            await self.websocket.send_json({"id": sent["id"], "type": "error", "payload": [problem]})
+        else:
+            await super().handle_subscribe(message)
+
+    def _is_full(self) -> bool:
+        return self.connection_acknowledged and len(self.operations) >= self.view.max_operations
+
+    async def _ping(self) -> None:
+        with suppress(WebSocketDisconnected, RuntimeError):
+            await self.send_message({"type": "ping"})
+
+    async def _drop(self) -> None:
+        for operation_id in tuple(self.operations):
+            await self.cleanup_operation(operation_id)
+        try:
+            async with asyncio.timeout(_LAST_WORDS.total_seconds()):
+                await self.websocket.close(_NOT_READING, "The client does not read")
+        except TimeoutError:
+            self.websocket.abort()
