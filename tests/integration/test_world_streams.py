@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cursors import job_cursor, world_cursor
 from services.database import Database
@@ -25,7 +26,7 @@ from services.resources import Resources
 from services.retention import prune
 from services.streams import WorldFilter
 from services.updates import JobUpdate, StreamItem, UpdateKind
-from services.world_log import read_present
+from services.world_log import Chunk, read_present, read_world
 from tests.conftest import Opener, recorded_statements, until
 from tests.factories import a_new_job, an_asset
 
@@ -93,6 +94,12 @@ async def present(resources: Resources) -> str:
     """Return the cursor of this moment."""
     async with resources.database.connect() as connection:
         return world_cursor(WORLD, (await read_present(connection, WORLD)).position)
+
+
+async def snapshot(resources: Resources) -> Snapshot:
+    """Return this moment."""
+    async with resources.database.connect() as connection:
+        return (await read_present(connection, WORLD)).position.snapshot
 
 
 async def level(resources: Resources, readers: int = 1) -> None:
@@ -323,6 +330,49 @@ async def test_live_updates_cost_no_sql_and_one_channel_for_all(services: Resour
     for result in results[1:]:
         assert all(mine is theirs for mine, theirs in zip(results[0], result, strict=True)), "one object for all"
     await until(lambda: services.feed.channels == 0 and not services.streams._tails)  # noqa: SLF001
+
+
+async def test_what_precedes_an_entry_is_read_with_it(services: Resources, database: Database) -> None:
+    """Falls without `preceding`: a later seq may come with an earlier transaction, in an earlier chunk."""
+    world = World(services)
+    begin = Position(await snapshot(services))
+    shared = await world.create()
+    async with database.transaction() as early:
+        await create(early, [a_new_job(world_id=WORLD)])
+        await world.take(shared, Event.CLAIM)
+        await advance(early, [world.move(shared, Event.RELEASE)])
+    async with services.database.connect() as connection:
+        first = await read_world(connection, WORLD, begin, most=3)
+        second = await read_world(connection, WORLD, first.position, most=3)
+    assert not first.complete
+    assert [update.seq for update in first.updates if update.job.id == shared] == [1, 2, 3]
+    assert (list(second.updates), second.complete) == ([], True)
+
+
+async def test_what_arrives_while_the_log_is_read_comes_once(
+    unchecked: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Falls where the tail forgets, with a new snapshot, what it took since that was taken."""
+    world = World(unchecked)
+    late: list[UUID] = []
+
+    async def read_slowly(connection: AsyncConnection, world_id: str, position: Position, *, most: int) -> Chunk:
+        chunk = await read_world(connection, world_id, position, most=most)
+        late.append(await world.create(publish=False))
+        unchecked.streams._tails[WORLD].push(StreamItem(world.log[-1]))  # noqa: SLF001 - as the feed would
+        return chunk
+
+    async with begun(unchecked) as stream:
+        reading = asyncio.create_task(take(stream, 4))
+        await level(unchecked)
+        tail = unchecked.streams._tails[WORLD]  # noqa: SLF001 - to let it read
+        monkeypatch.setattr("services.world_tail.read_world", read_slowly)
+        for _ in range(3):
+            await tail.refresh()
+        monkeypatch.undo()
+        await tail.refresh()
+        last = await world.create()
+        assert entries(await reading) == [(job_id, 1) for job_id in (*late, last)]
 
 
 async def test_a_slow_reader_gets_everything_although_its_buffer_is_bounded(unchecked: Resources) -> None:
