@@ -83,11 +83,27 @@ async def watching(
 
 @asynccontextmanager
 async def begun(
-    resources: Resources, wanted: WorldFilter = ALL
+    resources: Resources, after: str | None = None, wanted: WorldFilter = ALL, *, readers: int = 1
 ) -> AsyncIterator[AsyncGenerator[StreamItem, None]]:
-    """Subscribe from now; inside the block the stream has begun."""
-    async with watching(resources, await present(resources), wanted) as stream:
-        yield stream
+    """Subscribe and read all the time; inside the block the stream has caught up and gets what comes live."""
+    arrived: asyncio.Queue[StreamItem] = asyncio.Queue()
+
+    async def read() -> None:
+        async with watching(resources, after, wanted) as stream:
+            async for item in stream:
+                arrived.put_nowait(item)
+
+    async def items() -> AsyncGenerator[StreamItem, None]:
+        while True:
+            yield await arrived.get()
+
+    reading = asyncio.create_task(read())
+    try:
+        await level(resources, readers)
+        yield items()
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
 
 async def present(resources: Resources) -> str:
@@ -148,11 +164,9 @@ async def test_without_a_cursor_nothing_comes_that_was_before(services: Resource
     world = World(services)
     for _ in range(3):
         await world.live(await world.create(), publish=False)
-    async with watching(services) as stream:
-        reading = asyncio.ensure_future(anext(stream))
-        await level(services)
+    async with begun(services) as stream:
         new = await world.create()
-        assert entries([await reading]) == [(new, 1)]
+        assert entries(await take(stream, 1)) == [(new, 1)]
 
 
 async def test_a_stream_goes_on_exactly_behind_every_cursor(services: Resources) -> None:
@@ -270,8 +284,6 @@ async def test_progress_comes_only_between_its_transitions(unchecked: Resources)
         job_id = await world.create()
         await world.take(job_id, Event.CLAIM)
         await take(stream, 2)
-        reading = asyncio.create_task(take(stream, 3))
-        await level(unchecked)
         job = world.log[-1].job
         now = world.log[-1].at
         half, late = (
@@ -284,7 +296,7 @@ async def test_progress_comes_only_between_its_transitions(unchecked: Resources)
         await unchecked.publisher.drain()
         await unchecked.redis.publish(world_channel(WORLD), half.model_dump_json())
         await world.create()
-        found = await reading
+        found = await take(stream, 3)
     assert [(item.update.kind, item.update.seq) for item in found] == [
         (UpdateKind.PROGRESS, 2),
         (UpdateKind.TRANSITION, 3),
@@ -294,7 +306,9 @@ async def test_progress_comes_only_between_its_transitions(unchecked: Resources)
 
 async def test_the_filter_admits_what_it_names_and_nothing_else(services: Resources) -> None:
     world = World(services)
-    async with begun(services, WorldFilter(status={JobStatus.SUCCEEDED}, asset_type={AssetType.IMAGE})) as stream:
+    async with begun(
+        services, None, WorldFilter(status={JobStatus.SUCCEEDED}, asset_type={AssetType.IMAGE})
+    ) as stream:
         for _ in range(3):
             await world.live(await world.create())
         found = await take(stream, 3)
@@ -349,6 +363,19 @@ async def test_what_precedes_an_entry_is_read_with_it(services: Resources, datab
     assert (list(second.updates), second.complete) == ([], True)
 
 
+async def test_who_joins_a_tail_that_has_missed_something_gets_it_once(unchecked: Resources) -> None:
+    """Falls where a reader that has caught up by the log does not wait until the tail has."""
+    world = World(unchecked)
+    start = await present(unchecked)
+    async with begun(unchecked) as early:
+        job_id = await world.create(publish=False)
+        await world.take(job_id, Event.CLAIM, publish=False)
+        async with begun(unchecked, start, readers=2) as late:
+            await world.take(job_id, Event.RELEASE)
+            for stream in (early, late):
+                assert entries(await take(stream, 3)) == [(job_id, 1), (job_id, 2), (job_id, 3)]
+
+
 async def test_what_arrives_while_the_log_is_read_comes_once(
     unchecked: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,8 +390,6 @@ async def test_what_arrives_while_the_log_is_read_comes_once(
         return chunk
 
     async with begun(unchecked) as stream:
-        reading = asyncio.create_task(take(stream, 4))
-        await level(unchecked)
         tail = unchecked.streams._tails[WORLD]  # noqa: SLF001 - to let it read
         monkeypatch.setattr("services.world_tail.read_world", read_slowly)
         for _ in range(3):
@@ -372,12 +397,12 @@ async def test_what_arrives_while_the_log_is_read_comes_once(
         monkeypatch.undo()
         await tail.refresh()
         last = await world.create()
-        assert entries(await reading) == [(job_id, 1) for job_id in (*late, last)]
+        assert entries(await take(stream, 4)) == [(job_id, 1) for job_id in (*late, last)]
 
 
 async def test_a_slow_reader_gets_everything_although_its_buffer_is_bounded(unchecked: Resources) -> None:
     world = World(unchecked)
-    async with begun(unchecked) as stream:
+    async with watching(unchecked, await present(unchecked)) as stream:
         jobs = [await world.create() for _ in range(4)]
         await take(stream, 1)
         (inbox,) = unchecked.streams._tails[WORLD].inboxes  # noqa: SLF001 - the reader's buffer
@@ -439,8 +464,6 @@ async def test_a_stream_outlives_an_outage_of_the_log(
     async with begun(services) as stream:
         job_id = await world.create()
         await take(stream, 1)
-        reading = asyncio.ensure_future(take(stream, 1))
-        await level(services)
         tail = services.streams._tails[WORLD]  # noqa: SLF001 - to let it read
         with monkeypatch.context() as patch:
             patch.setattr(Database, "connect", _unavailable)
@@ -450,7 +473,7 @@ async def test_a_stream_outlives_an_outage_of_the_log(
                 with pytest.raises(DatabaseUnavailable):
                     await anext(late)
         await world.take(job_id, Event.CLAIM, publish=False)
-        assert entries(await reading) == [(job_id, 2)]
+        assert entries(await take(stream, 1)) == [(job_id, 2)]
 
 
 def _unavailable(_: Database) -> object:
