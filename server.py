@@ -30,6 +30,7 @@ from starlette.staticfiles import StaticFiles
 
 from schema import build_schema
 from schema.transport import PAGE, GraphQLView, LoopbackOnly
+from schema.websockets import WebSocketProtocol
 from services.database import Database
 from services.errors import AssetNotFound, ConfigurationError
 from services.health import OK, check_services
@@ -218,6 +219,7 @@ async def serve(settings: Settings, *, with_worker: bool) -> None:
                     app,
                     log_config=None,
                     access_log=False,
+                    ws=WebSocketProtocol,
                     ws_per_message_deflate=False,
                     ws_max_size=settings.max_body_bytes,
                     timeout_graceful_shutdown=_CLOSE_GRACE_S,

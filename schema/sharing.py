@@ -115,7 +115,17 @@ class SharedResultsRunner(SchemaExtensionsRunner):
         return ctx.extensions_results
 
 
-_NOTHING: Final = StreamResultContextManager([], cast("StreamExecutionResult", None))
+class _Nothing:
+    """Surrounds the delivery of a result with nothing."""
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+_NOTHING: Final = cast("StreamResultContextManager", _Nothing())
 
 
 class _Variables(Visitor):

@@ -6,7 +6,7 @@ nothing is missed, repeated or reordered, however badly Redis behaves.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,12 +26,14 @@ from services.models import AssetType
 from services.positions import Position
 from services.updates import JobUpdate, StreamItem, UpdateKind
 from services.world_log import Chunk, add, covers, read_world
-from services.world_tail import PAGE, WorldTail
+from services.world_tail import PAGE, Follower, WorldTail
 
 _CHECK: Final = timedelta(seconds=5)
 """How often the log is asked for what no message told of: a publisher may die between commit and publish."""
 _CHECK_BLIND: Final = timedelta(seconds=1)
 """The same while Redis is away."""
+_UNDER_WAY: Final = timedelta(milliseconds=500)
+"""How long a message may take that tells of what the log has already."""
 _RETRY_BASE: Final = timedelta(milliseconds=200)
 _RETRY_MOST: Final = timedelta(seconds=2)
 
@@ -101,8 +103,8 @@ class Streams:
             DatabaseUnavailable: the log cannot be read at the beginning. Later the stream waits for it.
         """
         position = None if after is None else world_position(after, world_id)
-        async with self._tail(world_id) as (tail, inbox):
-            async for item in _WorldReader(tail, inbox, self._database).items(position):
+        async with self._tail(world_id) as (tail, follower):
+            async for item in _WorldReader(tail, follower, self._database).items(position):
                 if wanted.admits(item.update):
                     yield item
 
@@ -116,29 +118,34 @@ class Streams:
             await asyncio.sleep((_CHECK if self._feed.connected else _CHECK_BLIND).total_seconds())
             for tail in self._tails.values():
                 tail.poke()
-            readers = tuple(self._jobs)
-            if not readers:
+            if not self._jobs:
                 continue
             async with self._database.connect() as connection:
-                latest = await latest_seqs(connection, {reader.job_id for reader in readers})
-            for reader in readers:
-                if latest.get(reader.job_id, 0) > reader.seen:
+                latest = await latest_seqs(connection, {reader.job_id for reader in self._jobs})
+            lagging = self._lagging(latest)
+            if lagging:
+                # Most of it is under way. What is not there after a moment is missing.
+                await asyncio.sleep(_UNDER_WAY.total_seconds())
+                for reader in lagging & self._lagging(latest):
                     reader.inbox.poke()
 
+    def _lagging(self, latest: Mapping[UUID, int]) -> "set[_JobReader]":
+        return {reader for reader in self._jobs if latest.get(reader.job_id, 0) > reader.seen}
+
     @asynccontextmanager
-    async def _tail(self, world_id: str) -> AsyncIterator[tuple[WorldTail, Inbox]]:
-        """Lend the tail of a world, with an inbox that gets what it passes on."""
+    async def _tail(self, world_id: str) -> AsyncIterator[tuple[WorldTail, Follower]]:
+        """Lend the tail of a world, with a place in what it passes on."""
         tail = self._tails.get(world_id)
         if tail is None:
             tail = self._tails[world_id] = WorldTail(world_id, self._database)
-        inbox = Inbox()
-        tail.inboxes.add(inbox)
+        follower = Follower(tail.end, tail.waiters)
+        tail.followers.add(follower)
         try:
             async with self._feed.listen(world_channel(world_id), tail):
-                yield tail, inbox
+                yield tail, follower
         finally:
-            tail.inboxes.discard(inbox)
-            if not tail.inboxes:
+            tail.followers.discard(follower)
+            if not tail.followers:
                 del self._tails[world_id]
                 await tail.close()
 
@@ -211,9 +218,9 @@ class _JobReader:
 class _WorldReader:
     """One subscriber of one world: level with its tail, or catching up."""
 
-    def __init__(self, tail: WorldTail, inbox: Inbox, database: Database) -> None:
+    def __init__(self, tail: WorldTail, follower: Follower, database: Database) -> None:
         self._tail = tail
-        self._inbox = inbox
+        self._follower = follower
         self._database = database
         self._position: Position
 
@@ -221,14 +228,14 @@ class _WorldReader:
         """Yield what the world becomes, from now or from behind a position, for ever."""
         if position is None:
             await self._tail.refresh()
-            self._inbox.clear()
+            self._follower.link = self._tail.end
             cursor = self._tail.cursor
         else:
             async for missed in self._missed(position, patient=False):
                 yield missed
             cursor = self._cursor()
         while True:
-            item = await self._inbox.next()
+            item = await self._follower.next()
             if item is not None:
                 cursor = item.cursor
                 yield item
@@ -245,7 +252,7 @@ class _WorldReader:
         await insist(self._tail.begin)
         level = False
         while not level:
-            self._inbox.clear()
+            self._follower.link = self._tail.end
             complete = False
             while not complete:
                 chunk = await insist(self._read)
@@ -253,15 +260,13 @@ class _WorldReader:
                     yield self._given(update)
                 self._position, complete = chunk.position, chunk.complete
             await insist(self._tail.refresh)
-            # The inbox has what the tail has passed on since it was cleared, and so all that is still missing.
-            # Whatever comes after that finds the two level.
-            for _ in range(len(self._inbox)):
-                if self._inbox.behind:
-                    break
-                update = self._inbox.pop().update
-                if _is_transition(update) and not covers(self._position, update):
-                    yield self._given(update)
-            level = not self._inbox.behind
+            # The tail has passed on all that was read, and what is missing still. Behind that the two are level.
+            end = self._tail.end.offset
+            while self._follower.offset < end:
+                item = self._follower.pop()
+                if item is not None and _is_transition(item.update) and not covers(self._position, item.update):
+                    yield self._given(item.update)
+            level = not self._follower.lost
 
     def _given(self, update: JobUpdate) -> StreamItem:
         add(self._position, update)

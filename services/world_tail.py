@@ -3,10 +3,14 @@
 What arrives by Redis and fits is appended at once; whatever does not (a hole, a job not known, a doubt) is
 answered by reading the log up to the present, once for all. Every item carries the cursor of all that the tail has
 passed on until then, so that subscribers who are level with the tail differ in nothing.
+
+The items form a chain, of which each subscriber holds the link that it has come to: what all have passed is gone,
+and what waits for many is kept once.
 """
 
 import asyncio
 from datetime import timedelta
+from math import inf
 from typing import Final
 from uuid import UUID
 
@@ -16,7 +20,6 @@ from services.backoff import delay
 from services.cursors import world_cursor
 from services.database import Database
 from services.errors import DatabaseUnavailable
-from services.inbox import Inbox
 from services.positions import Position
 from services.updates import JobUpdate, StreamItem, UpdateKind
 from services.world_log import add, covers, read_present, read_world
@@ -29,10 +32,76 @@ _BREATH: Final = timedelta(milliseconds=250)
 """The least time between two readings for the sake of short cursors."""
 _MOST_KNOWN: Final = 50_000
 """Live jobs of a world whose progress is passed on."""
+BUFFER_BYTES: Final = 256 * 1024
+"""What may be kept for the sake of each subscriber that lags; beyond, it reads the log."""
+_MOST_KEPT: Final = 16 * 1024 * 1024
+"""What may be kept for all of them."""
+_INSPECTED_EVERY: Final = BUFFER_BYTES // 8
 _RETRY_BASE: Final = timedelta(milliseconds=200)
 _RETRY_MOST: Final = timedelta(seconds=2)
 
 log = structlog.get_logger(__name__)
+
+
+class Link:
+    """An item in the chain, and where it lies in it."""
+
+    __slots__ = ("item", "next", "offset", "superseded")
+
+    def __init__(self, item: StreamItem | None, offset: int) -> None:
+        self.item = item
+        self.offset = offset
+        """Bytes of all items up to this one."""
+        self.superseded = False
+        """Whether it is progress that later progress has made worthless."""
+        self.next: Link | None = None
+
+
+class Follower:
+    """A subscriber's place in the chain."""
+
+    __slots__ = ("_waiters", "link", "waiting")
+
+    def __init__(self, link: Link, waiters: set[asyncio.Future[None]]) -> None:
+        self.link: Link | None = link
+        """The link that it has come to; None where it lagged too far, and has to read the log."""
+        self.waiting = False
+        """Whether it has come to the end."""
+        self._waiters = waiters
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has to read the log."""
+        return self.link is None
+
+    @property
+    def offset(self) -> float:
+        """Bytes of all items up to where it is; infinite where it is lost."""
+        return inf if self.link is None else self.link.offset
+
+    async def next(self) -> StreamItem | None:
+        """Wait for the next item; None tells to read the log."""
+        while True:
+            item = self.pop()
+            if item is not None or self.lost:
+                return item
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            self.waiting = True
+            try:
+                await waiter
+            finally:
+                self.waiting = False
+                self._waiters.discard(waiter)
+
+    def pop(self) -> StreamItem | None:
+        """Return the next item that is there."""
+        link = self.link
+        while link is not None and link.next is not None:
+            self.link = link = link.next
+            if not link.superseded:
+                return link.item
+        return None
 
 
 class WorldTail:
@@ -40,13 +109,20 @@ class WorldTail:
 
     def __init__(self, world_id: str, database: Database) -> None:
         self.world_id = world_id
-        self.inboxes: set[Inbox] = set()
+        self.followers: set[Follower] = set()
+        self.end = Link(None, 0)
+        """The last link of the chain."""
+        self.waiters: set[asyncio.Future[None]] = set()
+        """Followers that wait for the next one."""
         self.cursor = ""
         """The cursor behind all that was passed on."""
         self._database = database
         self._position: Position | None = None
         self._seqs: dict[UUID, int] = {}
         """How far live jobs have come. What is not known here is not passed on but read."""
+        self._progress: dict[UUID, Link] = {}
+        """The latest progress of each live job."""
+        self._inspected = 0
         self._stale = False
         self._waiters: list[asyncio.Future[None]] = []
         self._reading: asyncio.Task[None] | None = None
@@ -171,5 +247,28 @@ class WorldTail:
         return asyncio.get_running_loop().time() - self._read_at > _BREATH.total_seconds()
 
     def _append(self, item: StreamItem) -> None:
-        for inbox in self.inboxes:
-            inbox.push(item)
+        link = Link(item, self.end.offset + max(item.size, 1))
+        job_id = item.update.job.id
+        before = self._progress.pop(job_id, None)
+        if item.update.kind is UpdateKind.PROGRESS:
+            if before is not None:
+                before.superseded = True
+            self._progress[job_id] = link
+        self.end.next = link
+        self.end = link
+        if link.offset - self._inspected > _INSPECTED_EVERY:
+            self._inspect()
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _inspect(self) -> None:
+        """Let go of followers for whose sake too much is kept: for many who lag as far, more may be."""
+        self._inspected = self.end.offset
+        lags = [(self.end.offset - follower.offset, follower) for follower in self.followers]
+        lagging = sorted(lags, key=lambda pair: pair[0], reverse=True)
+        for number, (lag, _) in reversed(tuple(enumerate(lagging, 1))):
+            if lag > min(number * BUFFER_BYTES, _MOST_KEPT):
+                for _, follower in lagging[:number]:
+                    follower.link = None
+                return

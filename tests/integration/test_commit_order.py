@@ -24,7 +24,7 @@ from tests.factories import a_new_job
 
 WORLD = "eldoria"
 WRITERS = 16
-ROUNDS = 45
+ROUNDS = 60
 ALL = WorldFilter()
 Entry = tuple[UUID, int]
 _INVERTED = """
@@ -108,12 +108,13 @@ async def held_open(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
+@pytest.mark.timeout(150)
 async def test_no_cursor_passes_a_transaction_that_commits_late(services: Resources, held_open: Database) -> None:
     """Falls where `Snapshot.covers` forgets what was in progress, or `read_world` what precedes a chosen entry."""
     async with services.database.connect() as connection:
         start = world_cursor(WORLD, (await read_present(connection, WORLD)).position)
         shared = await create(connection, [a_new_job(world_id=WORLD, max_attempts=100) for _ in range(3)])
-    subscribers = [Subscriber(services, start, cut=cut) for cut in (0, 0, 0.01, 0.01, 0.1, 0.1, 0.5)]
+    subscribers = [Subscriber(services, start, cut=cut) for cut in (0, 0, 0.01, 0.01, 0.05, 0.2)]
     naive = Naive(services)
     reading = [asyncio.create_task(subscriber.run()) for subscriber in subscribers]
     reading.append(asyncio.create_task(naive.run()))
@@ -128,7 +129,7 @@ async def test_no_cursor_passes_a_transaction_that_commits_late(services: Resour
     late = Subscriber(services, start, cut=0.02)
     reading.append(asyncio.create_task(late.run()))
     subscribers.append(late)
-    await until(lambda: all(len(subscriber.found) >= len(log) for subscriber in subscribers), within_s=30)
+    await until(lambda: all(len(subscriber.found) >= len(log) for subscriber in subscribers), within_s=60)
     for task in reading:
         task.cancel()
     await asyncio.gather(*reading, return_exceptions=True)

@@ -123,7 +123,7 @@ async def level(resources: Resources, readers: int = 1) -> None:
 
     def waiting() -> bool:
         tail = resources.streams._tails.get(WORLD)  # noqa: SLF001 - nothing outside tells
-        return tail is not None and [inbox._reader is not None for inbox in tail.inboxes] == [True] * readers  # noqa: SLF001
+        return tail is not None and [follower.waiting for follower in tail.followers] == [True] * readers
 
     await until(waiting)
 
@@ -405,12 +405,12 @@ async def test_a_slow_reader_gets_everything_although_its_buffer_is_bounded(unch
     async with watching(unchecked, await present(unchecked)) as stream:
         jobs = [await world.create() for _ in range(4)]
         await take(stream, 1)
-        (inbox,) = unchecked.streams._tails[WORLD].inboxes  # noqa: SLF001 - the reader's buffer
+        (follower,) = unchecked.streams._tails[WORLD].followers  # noqa: SLF001 - whose place it is
         for _ in range(40):
             for job_id in jobs:
                 await world.take(job_id, Event.CLAIM)
                 await world.take(job_id, Event.RELEASE)
-        await until(lambda: inbox.behind)
+        await until(lambda: follower.link is None)
         found = entries(await take(stream, len(world.log) - 1))
         in_order([(jobs[0], 1), *found])
         last = await world.create()

@@ -1,0 +1,61 @@
+"""uvicorn's WebSocket, which writes together what was sent together.
+
+A burst of updates is many frames for each of many clients. A system call for each of them takes as long as all the
+rest; so what is sent within one turn of the event loop goes out by one call at its end.
+"""
+
+import asyncio
+from asyncio.transports import BaseTransport
+from typing import Any, Final, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+_MOST: Final = 64 * 1024
+"""Bytes that wait for the end of the turn; with more, the transport should have its say about a slow reader."""
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """For uvicorn's setting `ws`."""
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Begin."""
+        super().connection_made(
+            cast("BaseTransport", _Collecting(cast("asyncio.Transport", transport), self.loop))
+        )
+
+
+class _Collecting:
+    """A transport that collects what is written until the end of a turn of the event loop."""
+
+    __slots__ = ("_loop", "_size", "_transport", "_waiting")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._waiting: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Write, soon."""
+        if not self._waiting:
+            self._loop.call_soon(self.flush)
+        self._waiting.append(data)
+        self._size += len(data)
+        if self._size > _MOST:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write now what waits."""
+        if self._waiting:
+            data = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
+            self._waiting.clear()
+            self._size = 0
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close when all is written."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has
+        return getattr(self._transport, name)
