@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from time import monotonic
 from typing import Any, Final, Protocol
 
 from starlette.types import Receive
@@ -21,7 +22,7 @@ class Client(Protocol):
 
     @property
     def blocked_since(self) -> float | None:
-        """Since when, by the loop's clock, what is sent to it has been waiting; None while nothing is."""
+        """Since when, by the monotonic clock, what is sent to it has been waiting; None while nothing is."""
 
     def ping(self) -> None:
         """Show the client that the server is there. Must not wait."""
@@ -70,7 +71,7 @@ class Clients:
     @contextmanager
     def watched(self, client: Client) -> Iterator[None]:
         """Look after a client inside the block."""
-        self._clients[client] = asyncio.get_running_loop().time()
+        self._clients[client] = monotonic()
         try:
             yield
         finally:
@@ -83,10 +84,9 @@ class Clients:
 
     async def run(self) -> None:
         """Ping the clients, and drop those that do not read, for ever."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_TICK.total_seconds())
-            now = loop.time()
+            now = monotonic()
             for client, pinged_at in tuple(self._clients.items()):
                 blocked_since = client.blocked_since
                 if blocked_since is not None:
@@ -110,12 +110,12 @@ class Sending:
     def __enter__(self) -> None:
         self._under_way += 1
         if self.since is None:
-            self.since = asyncio.get_running_loop().time()
+            self.since = monotonic()
 
     def __exit__(self, *_: object) -> None:
         self._under_way -= 1
         # One that went out shows that the client reads, whatever still waits.
-        self.since = asyncio.get_running_loop().time() if self._under_way else None
+        self.since = monotonic() if self._under_way else None
 
 
 def abort(receive: Receive) -> None:

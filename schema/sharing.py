@@ -7,12 +7,13 @@ arguments of the subscription itself say only which items arrive.
 
 import asyncio
 from collections.abc import Awaitable, Hashable
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from contextlib import suppress
+from typing import Any, ClassVar, Final, cast
+from weakref import WeakValueDictionary
 
 import orjson
 from graphql import ExecutionResult as CoreResult
-from graphql import FieldNode, VariableNode, Visitor, visit
+from graphql import FieldNode, GraphQLError, VariableNode, Visitor, visit
 from graphql.execution import Executor
 from strawberry.extensions.context import StreamResultContextManager
 from strawberry.extensions.runner import SchemaExtensionsRunner
@@ -22,6 +23,7 @@ from strawberry.types.execution import StreamExecutionResult
 
 from schema.context import Context
 from schema.errors import coded
+from schema.plans import NotPlanned, plan
 from schema.types import JobUpdate
 
 
@@ -32,24 +34,24 @@ class SharedResult(ExecutionResult):
         cursor: the item's.
     """
 
-    def __init__(self, result: CoreResult, cursor: str) -> None:
-        data = None if result.data is None else orjson.Fragment(orjson.dumps(result.data))
-        super().__init__(cast("dict[str, Any] | None", data), coded(result.errors) if result.errors else None)
+    def __init__(self, data: Any, errors: list[GraphQLError] | None, cursor: str) -> None:  # noqa: ANN401 - JSON
+        encoded = None if data is None else orjson.Fragment(orjson.dumps(data))
+        super().__init__(cast("dict[str, Any] | None", encoded), coded(errors) if errors else None)
         self.cursor = cursor
 
 
 class SharedExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes the events of a subscription, each once for all who ask for the same."""
 
-    _shared_key: Hashable = None
+    _selection: "_Selection | None" = None
 
     def build_per_event_executor(self, payload: Any) -> Executor[Context]:  # noqa: ANN401 - graphql-core's signature
         """Return what executes one event."""
         if not isinstance(payload, JobUpdate):
             return super().build_per_event_executor(payload)
-        if self._shared_key is None:
-            self._shared_key = _key(self)
-        return cast("Executor[Context]", _Event(self, payload, self._shared_key))
+        if self._selection is None:
+            self._selection = _Selection.of(self)
+        return cast("Executor[Context]", _Event(self, payload, self._selection))
 
     def build_own_executor(self, payload: JobUpdate) -> Executor[Context]:
         """Return what executes one event for nobody else."""
@@ -59,25 +61,27 @@ class SharedExecutor(StrawberryGraphQLCoreExecutionContext):
 class _Event:
     """One event for one subscriber: executed, unless another one has had it."""
 
-    __slots__ = ("_executor", "_key", "_payload")
+    __slots__ = ("_executor", "_payload", "_selection")
 
-    def __init__(self, executor: SharedExecutor, payload: JobUpdate, key: Hashable) -> None:
+    def __init__(self, executor: SharedExecutor, payload: JobUpdate, selection: "_Selection") -> None:
         self._executor = executor
         self._payload = payload
-        self._key = key
+        self._selection = selection
 
     def execute_operation(self, serially: bool | None = None) -> "SharedResult | Awaitable[SharedResult]":  # noqa: FBT001
         """Return the result, as graphql-core's executor does."""
         made = self._payload.item.made
-        found = made.get(self._key)
+        found = made.get(self._selection)
         if found is None:
-            found = made[self._key] = self._execute(serially)
+            found = made[self._selection] = self._execute(serially)
         if isinstance(found, asyncio.Future):
             # Whoever began it may leave before it is done; the others stay.
             return asyncio.shield(found)
         return cast("SharedResult", found)
 
     def _execute(self, serially: bool | None) -> "SharedResult | asyncio.Future[SharedResult]":  # noqa: FBT001
+        with suppress(NotPlanned):
+            return SharedResult(self._selection.plan(self._payload), None, self._payload.item.cursor)
         result = self._executor.build_own_executor(self._payload).execute_operation(serially)
         if isinstance(result, CoreResult):
             return self._shared(result)
@@ -87,20 +91,26 @@ class _Event:
         return self._shared(await result)
 
     def _shared(self, result: CoreResult) -> SharedResult:
-        return SharedResult(result, self._payload.item.cursor)
+        return SharedResult(result.data, result.errors, self._payload.item.cursor)
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
-    """An object that equals itself alone; kept alive, so that no other gets its address."""
+class _Selection:
+    """What some subscribers ask for alike. It equals itself alone."""
 
-    value: object
+    _known: ClassVar[WeakValueDictionary[Hashable, "_Selection"]] = WeakValueDictionary()
 
-    def __hash__(self) -> int:
-        return id(self.value)
+    def __init__(self, executor: SharedExecutor) -> None:
+        self.plan = plan(executor)
+        self._operation = executor.operation  # while it is here, no other operation has its address
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and other.value is self.value
+    @classmethod
+    def of(cls, executor: SharedExecutor) -> "_Selection":
+        """Return the selection of an operation, the same for all that are alike."""
+        key = _key(executor)
+        selection = cls._known.get(key)
+        if selection is None:
+            selection = cls._known[key] = cls(executor)
+        return selection
 
 
 class SharedResultsRunner(SchemaExtensionsRunner):
@@ -155,7 +165,7 @@ def _key(executor: SharedExecutor) -> Hashable:
     values = executor.variable_values.coerced
     return (
         # Equal documents are one object, by the parser's cache.
-        _Identity(executor.operation),
+        id(executor.operation),
         tuple((name, repr(values.get(name))) for name in sorted(variables.names)),
         context.caller,
         context.base_url,

@@ -6,8 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from starlette.types import Receive
-from starlette.websockets import WebSocketDisconnect
+from starlette.types import Receive, Send
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
 INIT_WAIT: Final = timedelta(seconds=3)
 RECEIVE: Final = "lorekeeper.receive"
-"""Where the scope of a connection has the server's own `receive`."""
+SEND: Final = "lorekeeper.send"
+"""Where the scope of a connection has what the view was called with."""
 _LAST_WORDS: Final = timedelta(seconds=5)
 """How long a client that did not read may take to read why it is closed."""
 _NOT_READING: Final = 4408
@@ -34,6 +34,8 @@ class Socket(ASGIWebSocketAdapter):
     def __init__(self, view: Any, request: Any, response: Any) -> None:  # noqa: ANN401 - Strawberry's signature
         super().__init__(view, request, response)
         self.sending = Sending()
+        # The server's own: what frameworks wrap around it is passed through for every frame.
+        self._send = cast("Send", self.ws.scope[SEND])
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send a message.
@@ -44,8 +46,8 @@ class Socket(ASGIWebSocketAdapter):
         text = self.view.encode_json(message)
         try:
             with self.sending:
-                await self.ws.send({"type": "websocket.send", "text": text})
-        except WebSocketDisconnect as error:
+                await self._send({"type": "websocket.send", "text": text})
+        except OSError as error:  # as ASGI says it
             raise WebSocketDisconnected from error
 
     def abort(self) -> None:

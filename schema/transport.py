@@ -25,7 +25,7 @@ from strawberry.types import ExecutionResult, SubscriptionExecutionResult
 from schema.clients import Clients
 from schema.context import ANONYMOUS, Context
 from schema.sharing import SharedResult
-from schema.sockets import INIT_WAIT, RECEIVE, Handler, Socket
+from schema.sockets import INIT_WAIT, RECEIVE, SEND, Handler, Socket
 from schema.streaming import LAST_EVENT_ID, EventPayload, EventStream, HttpStream
 from services.errors import TooManyConnections
 from services.resources import Resources
@@ -114,7 +114,7 @@ class GraphQLView(GraphQL[Context, None]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; a request that is not GraphQL is refused in the form that GraphQL clients read."""
-        scope[RECEIVE] = receive
+        scope[RECEIVE], scope[SEND] = receive, send
         if scope["type"] == "websocket":
             await self._answer_socket(scope, receive, send)
         else:
