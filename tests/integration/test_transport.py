@@ -3,14 +3,21 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
 
+import httpx
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
+from schema.sharing import SharedResult
+from schema.websockets import WebSocketProtocol
 from server import build_app
+from services.feed import Feed
 from services.settings import load_settings
 from tests.conftest import until
 
@@ -18,19 +25,42 @@ PROTOCOL = [Subprotocol("graphql-transport-ws")]
 
 
 @pytest.fixture
-async def address(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+def limits(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Settings that one test changes."""
+    changed: dict[str, str] = getattr(request, "param", {})
+    return changed
+
+
+@pytest.fixture
+async def served(
+    environment: dict[str, str], limits: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[str, Starlette]]:
     """Serve the application on a free port of this process."""
-    for name, value in environment.items():
+    for name, value in (environment | limits).items():
         monkeypatch.setenv(name, value)
     settings = load_settings()
-    server = uvicorn.Server(
-        uvicorn.Config(build_app(settings), port=0, log_config=None, ws_max_size=settings.max_body_bytes)
+    app = build_app(settings)
+    config = uvicorn.Config(
+        app, port=0, log_config=None, ws=WebSocketProtocol, ws_max_size=settings.max_body_bytes
     )
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     await until(lambda: server.started)
-    yield "127.0.0.1:" + str(server.servers[0].sockets[0].getsockname()[1])
+    yield "127.0.0.1:" + str(server.servers[0].sockets[0].getsockname()[1]), app
     server.should_exit = True
     await serving
+
+
+@pytest.fixture
+def address(served: tuple[str, Starlette]) -> str:
+    return served[0]
+
+
+@pytest.fixture
+def feed(served: tuple[str, Starlette]) -> Feed:
+    """The server's subscription to Redis."""
+    found: Feed = served[1].state.resources.feed
+    return found
 
 
 async def closed(connection: ClientConnection) -> int:
@@ -104,3 +134,168 @@ async def test_an_unknown_job_is_told_as_an_error_of_its_operation(address: str)
     assert message["payload"]["errors"][0]["extensions"]["code"] == "NOT_FOUND"
     assert json.loads(await connection.recv()) == {"type": "complete", "id": "1"}
     await connection.close()
+
+
+async def subscribed(connection: ClientConnection, operation_id: str, world: str = "eldoria") -> None:
+    query = f'subscription {{ worldUpdates(worldId: "{world}") {{ seq }} }}'
+    await connection.send(json.dumps({"type": "subscribe", "id": operation_id, "payload": {"query": query}}))
+
+
+async def test_a_connection_may_begin_without_a_payload(address: str) -> None:
+    async with connect(f"ws://{address}/graphql", subprotocols=PROTOCOL) as connection:
+        await connection.send('{"type": "connection_init", "payload": null}')
+        assert json.loads(await connection.recv()) == {"type": "connection_ack"}
+
+
+async def test_the_server_pings(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("schema.clients.PING_EVERY", timedelta(seconds=1))
+    connection = await begun(address)
+    async with asyncio.timeout(10):
+        assert json.loads(await connection.recv()) == {"type": "ping"}
+    await connection.close()
+
+
+@pytest.mark.parametrize("limits", [{"LOREKEEPER_MAX_OPERATIONS": "2"}], indirect=True)
+async def test_operations_a_connection_are_bounded(address: str) -> None:
+    connection = await begun(address)
+    for operation_id in ("a", "b", "c"):
+        await subscribed(connection, operation_id)
+    message = json.loads(await connection.recv())
+    assert (message["type"], message["id"]) == ("error", "c")
+    assert message["payload"][0]["extensions"] == {"code": "RATE_LIMITED"}
+    await connection.send('{"type": "complete", "id": "a"}')
+    await subscribed(connection, "d")
+    await connection.send('{"type": "subscribe", "id": "e", "payload": {"query": "{__typename}"}}')
+    assert json.loads(await connection.recv())["id"] == "e"
+    await connection.close()
+
+
+@pytest.mark.parametrize("limits", [{"LOREKEEPER_MAX_CONNECTIONS": "2"}], indirect=True)
+async def test_connections_a_caller_are_bounded_and_free_again(address: str) -> None:
+    first = await begun(address)
+    second = await begun(address)
+    with pytest.raises(InvalidStatus, match="429"):
+        await begun(address)
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(f"http://{address}/graphql", json={"query": WATCH}, headers=EVENTS)
+    assert answer.status_code == 429
+    assert answer.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+    await first.close()
+    await second.close()
+    third = await begun(address)
+    await third.close()
+
+
+WATCH = 'subscription { worldUpdates(worldId: "eldoria") { seq } }'
+EVENTS = {"accept": "text/event-stream"}
+CREATE = """mutation { createAssetJob(input: {worldId: "eldoria", assetType: IMAGE, provider: "simulator",
+    promptSpec: {}}) { job { id cursor } } }"""
+
+
+CANCEL = "mutation($id: ID!) { cancelJob(id: $id) { status } }"
+FOLLOW = "subscription($id: ID!, $after: String) { jobUpdates(jobId: $id, after: $after) { kind seq cursor } }"
+
+
+async def asked(client: httpx.AsyncClient, address: str, query: str, **variables: object) -> dict[str, Any]:
+    answer = await client.post(f"http://{address}/graphql", json={"query": query, "variables": variables})
+    data: dict[str, Any] = answer.json()["data"]
+    return data
+
+
+async def test_an_event_carries_the_cursor_by_which_last_event_id_resumes(address: str) -> None:
+    async with httpx.AsyncClient(timeout=10) as client:
+        job = (await asked(client, address, CREATE))["createAssetJob"]["job"]
+        watch = {"query": FOLLOW, "variables": {"id": job["id"]}}
+        async with client.stream("POST", f"http://{address}/graphql", json=watch, headers=EVENTS) as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            lines = stream.aiter_lines()
+            event_id, kind, data = [await anext(lines) for _ in range(3)]
+        await asked(client, address, CANCEL, id=job["id"])
+        update = json.loads(data.removeprefix("data: "))["data"]["jobUpdates"]
+        assert (event_id, kind) == (f"id: {update['cursor']}", "event: next")
+        assert (update["kind"], update["seq"], update["cursor"]) == ("SNAPSHOT", 1, job["cursor"])
+        resumed = await client.post(
+            f"http://{address}/graphql",
+            json=watch,
+            headers=EVENTS | {"last-event-id": event_id.removeprefix("id: ")},
+        )
+    events = [line for line in resumed.text.splitlines() if line.startswith(("event", "data"))]
+    assert json.loads(events[1].removeprefix("data: "))["data"]["jobUpdates"]["seq"] == 2
+    assert events[2:] == ["event: complete", "data: "]
+
+
+async def test_multipart_is_served_as_apollo_asks_for_it(address: str) -> None:
+    accept = {"accept": "multipart/mixed;subscriptionSpec=1.0,application/json"}
+    async with httpx.AsyncClient(timeout=10) as client:
+        job = (await asked(client, address, CREATE))["createAssetJob"]["job"]
+        await asked(client, address, CANCEL, id=job["id"])
+        watch = {"query": FOLLOW, "variables": {"id": job["id"], "after": job["cursor"]}}
+        answer = await client.post(f"http://{address}/graphql", json=watch, headers=accept)
+    assert answer.headers["content-type"].startswith("multipart/mixed;boundary=graphql;subscriptionSpec=1.0")
+    assert '{"payload":{"data":{"jobUpdates":{"kind":"TRANSITION","seq":2,' in answer.text
+    assert answer.text.rstrip().endswith("--graphql--")
+
+
+@pytest.mark.parametrize("transport", ["websocket", "events"])
+async def test_a_client_that_leaves_frees_its_channel_at_once(address: str, transport: str, feed: Feed) -> None:
+    if transport == "websocket":
+        connection = await begun(address)
+        await subscribed(connection, "1")
+        await until(lambda: feed.channels == 1)
+        connection.transport.abort()
+    else:
+        async with httpx.AsyncClient(timeout=10) as client:
+            url = f"http://{address}/graphql"
+            async with client.stream("POST", url, json={"query": WATCH}, headers=EVENTS):
+                await until(lambda: feed.channels == 1)
+    await until(lambda: feed.channels == 0)
+
+
+async def test_the_media_type_is_what_the_client_wants_most(address: str) -> None:
+    newer, older = "application/graphql-response+json", "application/json"
+    wanted = {
+        newer: newer,
+        older: older,
+        "*/*": older,
+        f"{newer}, {older};q=0.9": newer,
+        f"{newer};q=0.5, {older}": older,
+        f"{newer};q=0": older,
+        f"{newer};q=x": older,
+    }
+    async with httpx.AsyncClient() as client:
+        for accept, media_type in wanted.items():
+            for query, status in (("{ __typename }", 200), ("{ nonsense }", 400 if media_type == newer else 200)):
+                answer = await client.post(
+                    f"http://{address}/graphql", json={"query": query}, headers={"accept": accept}
+                )
+                assert answer.headers["content-type"] == f"{media_type}; charset=utf-8", accept
+                assert answer.status_code == status
+                assert ("data" in answer.json()) is (query == "{ __typename }")
+
+
+async def test_equal_subscriptions_are_executed_and_encoded_once(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    make = SharedResult.__init__
+
+    def counted(self: SharedResult, data: Any, errors: Any, cursor: str) -> None:
+        made.append(cursor)
+        make(self, data, errors, cursor)
+
+    monkeypatch.setattr(SharedResult, "__init__", counted)
+    connections = [await begun(address) for _ in range(10)]
+    for number, connection in enumerate(connections):
+        await subscribed(connection, str(number))
+    query = 'subscription { worldUpdates(worldId: "eldoria") { status } }'
+    await connections[0].send(json.dumps({"type": "subscribe", "id": "other", "payload": {"query": query}}))
+    tails = app.state.resources.streams._tails  # noqa: SLF001 - nothing outside tells that streams have begun
+    await until(lambda: tails and [follower.waiting for follower in tails["eldoria"].followers] == [True] * 11)
+    async with httpx.AsyncClient(timeout=10) as client:
+        await asked(client, address, CREATE)
+    for number, connection in enumerate(connections):
+        for _ in range(2 if number == 0 else 1):
+            update = json.loads(await connection.recv())["payload"]["data"]["worldUpdates"]
+            assert update in ({"seq": 1}, {"status": "QUEUED"})
+        await connection.close()
+    assert len(made) == 2, "one for each selection"
