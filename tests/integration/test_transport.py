@@ -274,8 +274,9 @@ async def test_the_media_type_is_what_the_client_wants_most(address: str) -> Non
 
 
 async def test_equal_subscriptions_are_executed_and_encoded_once(
-    address: str, monkeypatch: pytest.MonkeyPatch
+    served: tuple[str, Starlette], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    address, app = served
     made: list[str] = []
     make = SharedResult.__init__
 
