@@ -35,7 +35,8 @@ class SharedResult(ExecutionResult):
     """
 
     def __init__(self, data: Any, errors: list[GraphQLError] | None, cursor: str) -> None:  # noqa: ANN401 - JSON
-        encoded = None if data is None else orjson.Fragment(orjson.dumps(data))
+        # As text, because the bytes come in a buffer of kilobytes.
+        encoded = None if data is None else orjson.Fragment(orjson.dumps(data).decode())
         super().__init__(cast("dict[str, Any] | None", encoded), coded(errors) if errors else None)
         self.cursor = cursor
 
