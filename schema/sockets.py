@@ -95,6 +95,8 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         if cast("dict[str, object]", message).get("payload") is None:
             message = {"type": "connection_init"}
         await super().handle_connection_init(message)
+        if self.connection_acknowledged:
+            self.connection_init_timeout_task = None  # with the traceback of its cancellation
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Begin an operation; what does not fit the protocol closes with 4400, as it says."""
