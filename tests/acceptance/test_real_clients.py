@@ -109,13 +109,13 @@ async def test_nothing_is_missed_repeated_or_reordered_while_connections_are_cut
 
 def a_life() -> int:
     """Return after how many bytes to cut a connection: short ones as likely as long ones."""
-    return int(10 ** random.uniform(1.5, 4.5))
+    return int(10 ** random.uniform(2.5, 4.5))
 
 
 async def cut_at_random(relay: Relay) -> None:
     """Cut everything now and then, also where nothing is being sent."""
     while True:
-        await asyncio.sleep(random.uniform(0.1, 1))
+        await asyncio.sleep(random.uniform(0.2, 1.2))
         relay.cut()
 
 
