@@ -53,7 +53,8 @@ class Relay:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        self.cut()
+        for connection in self._connections:
+            connection.cut()
         await asyncio.gather(*self._tasks)
         await self._server.wait_closed()
 

@@ -91,8 +91,7 @@ async def test_nothing_is_missed_repeated_or_reordered_while_connections_are_cut
             last = api.create("eldoria", {})["id"]  # what came twice to the world has come before this ends
             await reached(following, lambda: any(is_end_of(last, item) for item in world.items))
             cutting.cancel()
-    assert relay.cuts > JOBS
-    assert following.losses >= 5
+    assert min(relay.cuts, following.losses) >= 5, "the network was too good"
     for number, (job, subscriber) in enumerate(zip(jobs, subscribers, strict=True)):
         found = transitions(subscriber.items)
         assert [item["seq"] for item in found] == list(range(1 + number % 2, 8))
@@ -109,13 +108,13 @@ async def test_nothing_is_missed_repeated_or_reordered_while_connections_are_cut
 
 def a_life() -> int:
     """Return after how many bytes to cut a connection: short ones as likely as long ones."""
-    return int(10 ** random.uniform(2.5, 4.5))
+    return int(10 ** random.uniform(2.5, 4.2))
 
 
 async def cut_at_random(relay: Relay) -> None:
     """Cut everything now and then, also where nothing is being sent."""
     while True:
-        await asyncio.sleep(random.uniform(0.2, 1.2))
+        await asyncio.sleep(random.uniform(0.1, 0.8))
         relay.cut()
 
 
