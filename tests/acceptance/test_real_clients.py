@@ -33,26 +33,30 @@ def follow(request: pytest.FixtureRequest) -> Follow:
 
 
 def transitions(items: Sequence[Item]) -> list[Item]:
-    """Return what carries a `seq` of its own; progress must belong to the latest of these."""
+    """Return what carries a `seq` of its own: each job's must follow on, and progress belong to the latest."""
     latest: dict[str, int] = {}
     found = []
     for item in items:
+        job, seq = item["jobId"], item["seq"]
         if item["kind"] == "PROGRESS":
-            assert latest.get(item["jobId"], item["seq"]) == item["seq"], "progress out of order"
+            assert latest.get(job, seq) == seq, f"progress of seq {seq} after seq {latest[job]}"
         else:
+            assert latest.get(job, seq - 1) == seq - 1, f"seq {seq} after seq {latest[job]}"
             found.append(item)
-            latest[item["jobId"]] = item["seq"]
+            latest[job] = seq
     return found
 
 
 async def reached(following: Following, condition: Callable[[], bool]) -> None:
-    """Wait until the client has received what it should; fail as soon as it has given up."""
+    """Wait until the client has received what it should; fail as soon as it cannot any more."""
 
     def holds() -> bool:
         assert not following.failures
+        for subscriber in following.subscribers:
+            transitions(subscriber.items)
         return condition()
 
-    await until(holds, within_s=40)
+    await until(holds, within_s=25)
 
 
 async def test_a_job_is_followed_from_queued_to_its_end(api: Api, follow: Follow) -> None:
