@@ -55,7 +55,10 @@ def api(start: Start, environment: dict[str, str]) -> Api:
 def node() -> str:
     """Return what runs clients in JavaScript; skip the test where they are not installed and not required."""
     if not NODE.exists():
-        reason = "no Node.js: `make test` installs it with the clients, where they can be had"
+        reason = (
+            "no clients in Node.js: `make test` installs them, with Node.js from 20.19 on or its wheel "
+            "(`apt-get install nodejs npm`), and says why where it cannot"
+        )
         if _REQUIRED:
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)

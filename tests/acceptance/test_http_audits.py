@@ -7,7 +7,7 @@ from tests.acceptance.conftest import Api
 from tests.followers import CLIENTS
 
 
-async def test_every_audit_of_graphql_over_http_passes(api: Api, node: str) -> None:
+async def test_every_audit_of_graphql_over_http_passes(node: str, api: Api) -> None:
     process = await asyncio.create_subprocess_exec(
         node, CLIENTS / "audits.mjs", f"{api.url}/graphql", stdout=asyncio.subprocess.PIPE
     )

@@ -59,7 +59,7 @@ async def reached(following: Following, condition: Callable[[], bool]) -> None:
     await until(holds, within_s=25)
 
 
-async def test_a_job_is_followed_from_queued_to_its_end(api: Api, follow: Follow) -> None:
+async def test_a_job_is_followed_from_queued_to_its_end(follow: Follow, api: Api) -> None:
     job = api.create("eldoria", {"duration_ms": 100})
     async with follow(api.address, [(JOB, {"jobId": job["id"]})]) as following:
         (subscriber,) = following.subscribers
@@ -74,7 +74,7 @@ async def test_a_job_is_followed_from_queued_to_its_end(api: Api, follow: Follow
 
 
 async def test_nothing_is_missed_repeated_or_reordered_while_connections_are_cut(
-    api: Api, follow: Follow, environment: dict[str, str]
+    follow: Follow, api: Api, environment: dict[str, str]
 ) -> None:
     """Half of the jobs are followed from a snapshot on, half from the cursor that their mutation answered."""
     listed = ask(api.url, LIST, {"worldId": "eldoria"})["data"]["jobs"]
