@@ -1,4 +1,4 @@
-# `make help` lists the targets. Everything lands in .venv/, web/node_modules/ and web/dist/.
+# `make help` lists the targets. Everything lands in .venv/, web/dist/ and two folders node_modules/.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -6,6 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install --req
 RUN    := $(VENV)/.run
 DEV    := $(VENV)/.dev
 PAGE   := web/dist/graphql.html
+REAL   := tests/clients/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test soak check format lock clean
@@ -18,7 +19,7 @@ setup: $(RUN) $(PAGE) ## Install the packages and build the web page
 run: setup ## Start everything on this machine: services, API, worker, page
 	@exec $(BIN)/python server.py
 
-test: $(DEV) $(PAGE) ## Run the tests (ARGS="-k name" to choose)
+test: $(DEV) $(PAGE) $(REAL) ## Run the tests (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest $(ARGS)
 
 soak: $(DEV) ## Run the fault tests in their long form
@@ -38,7 +39,7 @@ lock: $(DEV) ## Write the lock files anew from pyproject.toml
 	@sh requirements/lock.sh $(BIN)/uv
 
 clean: ## Remove what was installed and built; keeps .lorekeeper/
-	rm -rf $(VENV) web/node_modules web/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) web/node_modules web/dist tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
@@ -56,3 +57,6 @@ $(DEV): requirements/dev.lock requirements/run.lock | $(RUN)
 
 $(PAGE): web/package-lock.json $(shell find web/src web/*.html web/*.ts web/*.json -type f 2>/dev/null) | $(BIN)/python
 	@PIP="$(PIP)" sh web/build.sh $(BIN)/python
+
+$(REAL): tests/clients/package-lock.json | $(BIN)/python
+	@PIP="$(PIP)" sh tests/clients/install.sh $(BIN)/python

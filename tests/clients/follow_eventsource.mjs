@@ -1,0 +1,20 @@
+import { EventSource } from 'eventsource';
+import { pauseMs, subscribers, url } from './following.mjs';
+
+// An EventSource sends the same address again: it resumes by nothing but the header Last-Event-ID. Where the server
+// asks for no other pause it makes one of 3 s, and has no option for less.
+const { setTimeout } = globalThis;
+globalThis.setTimeout = (act, ms, ...rest) => setTimeout(act, ms === 3000 ? pauseMs() : ms, ...rest);
+
+for (const { request, next, complete, lost, error } of subscribers) {
+  const address = new URL(url);
+  address.searchParams.set('query', request.query);
+  address.searchParams.set('variables', JSON.stringify(request.variables));
+  const source = new EventSource(address);
+  source.addEventListener('next', ({ data }) => next(JSON.parse(data)));
+  source.addEventListener('complete', () => {
+    source.close();
+    complete();
+  });
+  source.addEventListener('error', (event) => (source.readyState === source.CLOSED ? error(event) : lost()));
+}

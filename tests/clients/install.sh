@@ -1,0 +1,22 @@
+#!/bin/sh
+# Installs the real clients that tests run. Called by make with the path of our Python; PIP is the command that installs
+# a lock file. Where they cannot be had one line says so, and the tests that need them tell the same.
+set -eu
+bin=$(cd "$(dirname "$1")" && pwd)
+cd "$(dirname "$0")/../.."
+. web/node.sh
+cd tests/clients
+
+if [ -n "$no_node" ]; then
+    echo "No real clients for the tests: $no_node" >&2
+    exit 0
+fi
+echo "Installing the clients for the tests ..."
+if ! install_packages; then
+    echo "No real clients for the tests: $no_packages" >&2
+    exit 0
+fi
+# What the tests run: where Node.js is, was found out here.
+mkdir -p node_modules/.bin
+ln -sf "$(command -v node)" node_modules/.bin/node
+touch node_modules/.package-lock.json
