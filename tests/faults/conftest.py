@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,7 +20,7 @@ import httpx
 import pytest
 
 from services.lifecycle import EDGES, FINAL, LIVE, Event, JobStatus
-from services.local_stack import Part, read_stack
+from services.local_stack import LocalStackNotRunning, Part, read_stack
 from services.migrating import migrate
 from tests.conftest import Start, until
 from tests.processes import Process
@@ -29,13 +30,15 @@ SOAK = os.environ.get("LOREKEEPER_SOAK") == "1"
 LEASE_S = 3.0
 GRACE_S = 2.0
 TIMEOUT_S = 3.0
-_CREATE = """mutation($input: CreateAssetJobInput!) { createAssetJob(input: $input) { created job { id } } }"""
+_CREATE = """mutation($input: CreateAssetJobInput!) { createAssetJob(input: $input) { job { id seq cursor } } }"""
 _A_JOB: dict[str, Any] = {
     "worldId": "eldoria",
     "assetType": "IMAGE",
     "provider": "simulator",
     "promptSpec": {},
 }
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Without the system's certificates, which each client would read anew."""
 _SETTINGS = {
     "LOREKEEPER_LEASE_S": str(LEASE_S),
     "LOREKEEPER_HEARTBEAT_S": "1",
@@ -52,6 +55,26 @@ def size(short: int, long: int) -> int:
     return long if SOAK else short
 
 
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A job as its mutation returned it."""
+
+    id: UUID
+    seq: int
+    cursor: str
+
+
+@dataclass
+class History:
+    """What the log tells of one job."""
+
+    world_id: str
+    statuses: list[str] = field(default_factory=list)
+    """Of its transitions: the first is that of `seq` 1."""
+    last_at: float = 0
+    """When the last one was made, by the clock, in seconds."""
+
+
 @dataclass
 class System:
     """The embedded services, one API and any number of workers, each a process of its own."""
@@ -64,10 +87,16 @@ class System:
     """Inputs by idempotency key: all that anybody tried to create."""
     accepted: set[UUID] = field(default_factory=set)
     """Jobs whose mutation answered."""
+    address: str = ""
+    """`host:port` of the API."""
 
-    def start_api(self) -> None:
-        self.api = self.start("-m", "uvicorn", "server:app", "--port", "0", "--no-access-log", **_SETTINGS)
-        self._url = "http://127.0.0.1:" + self.api.wait_for(r"running on http://127\.0\.0\.1:(\d+)").group(1)
+    def start_api(self, *, port: int = 0, **changes: str) -> Process:
+        """Start an API process: the one that is used from now on. `changes` are settings by variable."""
+        self.api = self.start(
+            "-m", "uvicorn", "server:app", "--port", str(port), "--no-access-log", **_SETTINGS | changes
+        )
+        self.address = self.api.wait_for(r"running on http://(127\.0\.0\.1:\d+)").group(1)
+        return self.api
 
     def start_worker(self) -> Process:
         worker = self.start("-m", "worker", **_SETTINGS | {"LOREKEEPER_LOG_LEVEL": "info"})
@@ -87,18 +116,36 @@ class System:
         """Kill an embedded service; it is started again on the same port, with its data."""
         os.kill(self.pid(part), signal.SIGKILL)
 
+    async def restart(self, part: Part) -> None:
+        """Kill an embedded service and wait until it was started again."""
+        before = self.pid(part)
+        self.kill(part)
+
+        def started() -> bool:
+            try:
+                return self.pid(part) != before
+            except (KeyError, LocalStackNotRunning):
+                return False
+
+        await until(started, within_s=20)
+
     async def create(self, prompt: dict[str, Any], **changes: object) -> UUID:
-        """Create a job, insisting as a client does: the same key until there is an answer."""
+        """Create a job, insisting as a client does."""
+        return (await self.insist({"promptSpec": prompt} | changes)).id
+
+    async def insist(self, changes: dict[str, Any]) -> Created:
+        """Create a job that differs so from an ordinary one: with the same key until there is an answer."""
         key = uuid4().hex
-        wanted = _A_JOB | {"promptSpec": prompt, "idempotencyKey": key, "maxAttempts": 50} | changes
+        wanted = _A_JOB | {"idempotencyKey": key, "maxAttempts": 50} | changes
         self.asked[key] = wanted
         while True:
             try:
                 found = await self.ask(_CREATE, {"input": wanted})
                 if "errors" not in found:
-                    job_id = UUID(found["data"]["createAssetJob"]["job"]["id"])
-                    self.accepted.add(job_id)
-                    return job_id
+                    job = found["data"]["createAssetJob"]["job"]
+                    created = Created(UUID(job["id"]), job["seq"], job["cursor"])
+                    self.accepted.add(created.id)
+                    return created
                 assert found["errors"][0]["extensions"]["code"] == "UNAVAILABLE", found
             except (httpx.TransportError, json.JSONDecodeError):
                 pass
@@ -106,8 +153,10 @@ class System:
 
     async def ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Send one operation; returns the answer."""
-        async with httpx.AsyncClient(timeout=20) as client:
-            response = await client.post(f"{self._url}/graphql", json={"query": query, "variables": variables})
+        async with httpx.AsyncClient(timeout=20, verify=_NO_TLS) as client:
+            response = await client.post(
+                f"http://{self.address}/graphql", json={"query": query, "variables": variables}
+            )
         answer: dict[str, Any] = response.json()
         return answer
 
@@ -162,6 +211,19 @@ class System:
             rows = await connection.fetch("SELECT event FROM transitions WHERE job_id = $1 ORDER BY seq", job_id)
         return [Event(row["event"]) for row in rows]
 
+    async def histories(self) -> dict[str, History]:
+        """Return the log, by job."""
+        histories: dict[str, History] = {}
+        async with self.database() as connection:
+            rows = await connection.fetch(
+                "SELECT job_id, world_id, status, at FROM transitions ORDER BY job_id, seq"
+            )
+        for row in rows:
+            history = histories.setdefault(str(row["job_id"]), History(row["world_id"]))
+            history.statuses.append(row["status"])
+            history.last_at = row["at"].timestamp()
+        return histories
+
     async def check(self) -> Counter[str]:
         """Check what must hold whatever happened; returns how many jobs ended how."""
         async with self.database() as connection:
@@ -194,18 +256,26 @@ class System:
 
 
 @pytest.fixture
-async def system(start: Start, tmp_path: Path) -> AsyncIterator[System]:
-    """Start the services and one API; at the end there is nothing left to be polite about."""
+async def parts(start: Start, tmp_path: Path) -> AsyncIterator[System]:
+    """Start the services; at the end there is nothing left to be polite about."""
     home = tmp_path / "home"
     start("server.py", "services", LOREKEEPER_LOG_LEVEL="error")
     await until((home / "stack.json").exists, within_s=30)
     await migrate(read_stack(home)[Part.POSTGRES].url)
     system = System(home, start)
-    system.start_api()
     yield system
     for process in (*system.workers, system.api):
         if process is not None and process.popen.poll() is None:
             process.kill_all()
+    if system.api is not None:
+        print(system.api.output)  # shown where the test fails
+
+
+@pytest.fixture
+async def system(parts: System) -> System:
+    """Start the services and one API."""
+    parts.start_api()
+    return parts
 
 
 def a_mix() -> dict[str, Any]:

@@ -1,0 +1,167 @@
+"""A subscriber: one real client, which follows streams over one connection and resumes each by its cursor."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+import pytest
+from gql import Client, GraphQLRequest
+from gql.client import AsyncClientSession
+from gql.transport.exceptions import TransportConnectionFailed
+from gql.transport.websockets import WebsocketsTransport
+from websockets.exceptions import ConnectionClosed
+
+from tests.faults.conftest import Created, History
+
+_PAUSE_S: Final = 0.02
+_ITEM: Final = "{ kind jobId seq status cursor job { priority } }"
+JOB_UPDATES: Final = (
+    f"subscription($jobId: ID!, $after: String) {{ jobUpdates(jobId: $jobId, after: $after) {_ITEM} }}"
+)
+WORLD_UPDATES: Final = (
+    f"subscription($worldId: ID!, $after: String) {{ worldUpdates(worldId: $worldId, after: $after) {_ITEM} }}"
+)
+
+Item = dict[str, Any]
+
+
+@dataclass
+class Stream:
+    """One subscription, and what it has brought."""
+
+    query: str
+    variables: dict[str, Any]
+    begins: int | None
+    """The `seq` behind which each job's updates begin; None where they begin anywhere."""
+    is_last: Callable[[Item], bool] = lambda _: False
+    """Whether the reader stops after an item; else the server ends the stream."""
+    items: list[Item] = field(default_factory=list)
+    ended_at: float | None = None
+    """By the clock, in seconds."""
+
+    @classmethod
+    def of_job(cls, job: Created, *, whole: bool = True) -> Self:
+        """Follow a job from its creation, or from now."""
+        variables = {"jobId": str(job.id)}
+        return (
+            cls(JOB_UPDATES, variables | {"after": job.cursor}, job.seq)
+            if whole
+            else cls(JOB_UPDATES, variables, None)
+        )
+
+    def take(self, item: Item) -> None:
+        self.items.append(item)
+        self.variables = self.variables | {"after": item["cursor"]}
+        if self.is_last(item):
+            self.end()
+
+    def end(self) -> None:
+        self.ended_at = time.time()
+
+    def check(self, histories: Mapping[str, History], *, within_s: float) -> None:
+        """Compare with the log: nothing missed, repeated or reordered, and all of it told in time."""
+        reached: dict[str, int] = {}
+        for item in self.items:
+            job_id, kind, seq = item["jobId"], item["kind"], item["seq"]
+            before = reached.get(job_id, self.begins)
+            match kind:
+                case "TRANSITION":
+                    assert before is None or seq == before + 1, self._trace(job_id)
+                    assert item["status"] == histories[job_id].statuses[seq - 1], self._trace(job_id)
+                case "PROGRESS":
+                    assert before is None or seq == before, self._trace(job_id)
+                case "SNAPSHOT":
+                    assert before is None, self._trace(job_id)
+                case _:
+                    pytest.fail(self._trace(job_id))
+            reached[job_id] = seq
+        expected = self._expected(histories, reached)
+        for job_id in expected:
+            assert reached.get(job_id, self.begins) == len(histories[job_id].statuses), self._trace(job_id)
+        assert self.ended_at is not None
+        assert self.ended_at - max(histories[job_id].last_at for job_id in expected) <= within_s
+
+    def _expected(self, histories: Mapping[str, History], reached: Collection[str]) -> Collection[str]:
+        """Return the jobs whose last transition must have come."""
+        if "jobId" in self.variables:
+            return [self.variables["jobId"]]
+        if self.begins is None:
+            return reached
+        return [job_id for job_id, history in histories.items() if history.world_id == self.variables["worldId"]]
+
+    def _trace(self, job_id: str) -> str:
+        """Return what was told of a job, for whoever reads why a test failed."""
+        told = [f"{item['kind']} {item['seq']} {item['status']}" for item in self.items if item["jobId"] == job_id]
+        return f"{self.variables}, begun behind {self.begins}, told of {job_id}: {', '.join(told)}"
+
+
+class Subscriber:
+    """Follows its streams until each has ended.
+
+    Args:
+        address: `host:port` of the server.
+        streams: what to follow.
+        patience: asked, each time a stream is begun or resumed, for the number of items after which to leave it
+            and to resume it on the same connection; None stays.
+    """
+
+    def __init__(
+        self, address: str, streams: Sequence[Stream], *, patience: Callable[[], int | None] = lambda: None
+    ) -> None:
+        self._address = address
+        self._patience = patience
+        self.streams = streams
+        self.losses = 0
+        """Connections that were lost."""
+        self.close_codes: set[int | None] = set()
+        """With which code they were closed by the server; None, without."""
+
+    async def run(self) -> None:
+        """Follow, connecting as often as it takes."""
+        while any(stream.ended_at is None for stream in self.streams):
+            try:
+                async with (
+                    Client(transport=_transport(self._address)) as session,
+                    asyncio.TaskGroup() as following,
+                ):
+                    for stream in self.streams:
+                        following.create_task(self._follow(session, stream))
+            except* TransportConnectionFailed as lost:
+                self.losses += 1
+                self.close_codes.add(_close_code(lost))
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _follow(self, session: AsyncClientSession, stream: Stream) -> None:
+        while stream.ended_at is None:
+            left = self._patience()
+            request = GraphQLRequest(stream.query, variable_values=stream.variables)
+            async with aclosing(session.subscribe(request)) as results:
+                async for result in results:
+                    (item,) = result.values()
+                    stream.take(item)
+                    left = left and left - 1
+                    if left == 0 or stream.ended_at is not None:
+                        break
+                else:
+                    stream.end()
+
+
+def _transport(address: str) -> WebsocketsTransport:
+    return WebsocketsTransport(
+        url=f"ws://{address}/graphql", subprotocols=[WebsocketsTransport.GRAPHQLWS_SUBPROTOCOL], close_timeout=2
+    )
+
+
+def _close_code(lost: BaseExceptionGroup[TransportConnectionFailed]) -> int | None:
+    """Return the code of the close frame behind a loss."""
+    error: BaseException | None = lost
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    while error is not None:
+        if isinstance(error, ConnectionClosed):
+            return None if error.rcvd is None else error.rcvd.code
+        error = error.__cause__
+    return None
