@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import ssl
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 
 from services.lifecycle import EDGES, FINAL, LIVE, Event, JobStatus
@@ -109,6 +111,11 @@ class System:
         await asyncio.to_thread(worker.wait_for, "worker.ready")
         return worker
 
+    @property
+    def api_process(self) -> psutil.Process:
+        assert self.api is not None
+        return psutil.Process(self.api.popen.pid)
+
     def pid(self, part: Part) -> int:
         return read_stack(self.home)[part].pid
 
@@ -128,6 +135,12 @@ class System:
                 return False
 
         await until(started, within_s=20)
+
+    async def updates_cursor(self, world: str) -> str:
+        """Return where a world's updates stand now."""
+        query = "query($worldId: ID!) { jobs(filter: {worldId: $worldId}, first: 1) { updatesCursor } }"
+        answer = await self.ask(query, {"worldId": world})
+        return str(answer["data"]["jobs"]["updatesCursor"])
 
     async def create(self, prompt: dict[str, Any], **changes: object) -> UUID:
         """Create a job, insisting as a client does."""
@@ -268,7 +281,7 @@ async def parts(start: Start, tmp_path: Path) -> AsyncIterator[System]:
         if process is not None and process.popen.poll() is None:
             process.kill_all()
     if system.api is not None:
-        print(system.api.output)  # shown where the test fails
+        print(system.api.output[-10_000:])  # shown where the test fails
 
 
 @pytest.fixture
@@ -276,6 +289,18 @@ async def system(parts: System) -> System:
     """Start the services and one API."""
     parts.start_api()
     return parts
+
+
+def free_port() -> int:
+    """Return a port for a server that will restart on it.
+
+    It lies below the range of outgoing connections: there, a client that retries could connect to itself.
+    """
+    while True:
+        port = random.randint(10_000, 14_999)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 def a_mix() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A subscriber: one real client, which follows streams over one connection and resumes each by its cursor."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
@@ -14,16 +15,21 @@ from gql.transport.exceptions import TransportConnectionFailed
 from gql.transport.websockets import WebsocketsTransport
 from websockets.exceptions import ConnectionClosed
 
+from services.lifecycle import FINAL
 from tests.faults.conftest import Created, History
 
-_PAUSE_S: Final = 0.02
-_ITEM: Final = "{ kind jobId seq status cursor job { priority } }"
+_PAUSE_S: Final = 0.2
+NO_FRAME: Final = 1006
+_ITEM: Final = "{ kind jobId seq status cursor at job { priority } }"
 JOB_UPDATES: Final = (
     f"subscription($jobId: ID!, $after: String) {{ jobUpdates(jobId: $jobId, after: $after) {_ITEM} }}"
 )
 WORLD_UPDATES: Final = (
     f"subscription($worldId: ID!, $after: String) {{ worldUpdates(worldId: $worldId, after: $after) {_ITEM} }}"
 )
+
+MARKER: Final = 9
+"""The priority of the job that is created when all others are final: a world's reader stops behind it."""
 
 Item = dict[str, Any]
 
@@ -52,8 +58,17 @@ class Stream:
             else cls(JOB_UPDATES, variables, None)
         )
 
+    @classmethod
+    def of_world(cls, world: str, cursor: str | None, query: str = WORLD_UPDATES) -> Self:
+        """Follow a world until its marker is final: from a cursor that stands before its jobs, or from now."""
+
+        def is_last(item: Item) -> bool:
+            return bool(item["job"]["priority"] == MARKER and item["status"] in FINAL)
+
+        return cls(query, {"worldId": world, "after": cursor}, None if cursor is None else 0, is_last)
+
     def take(self, item: Item) -> None:
-        self.items.append(item)
+        self.items.append(item | {"came_at": time.time()})
         self.variables = self.variables | {"after": item["cursor"]}
         if self.is_last(item):
             self.end()
@@ -116,8 +131,8 @@ class Subscriber:
         self.streams = streams
         self.losses = 0
         """Connections that were lost."""
-        self.close_codes: set[int | None] = set()
-        """With which code they were closed by the server; None, without."""
+        self.close_codes: set[int] = set()
+        """With which codes they were closed; 1006 without a close frame."""
 
     async def run(self) -> None:
         """Follow, connecting as often as it takes."""
@@ -130,9 +145,11 @@ class Subscriber:
                     for stream in self.streams:
                         following.create_task(self._follow(session, stream))
             except* TransportConnectionFailed as lost:
-                self.losses += 1
-                self.close_codes.add(_close_code(lost))
-            await asyncio.sleep(_PAUSE_S)
+                code = _close_code(lost)
+                if code is not None:
+                    self.losses += 1
+                    self.close_codes.add(code)
+            await asyncio.sleep(random.uniform(0, _PAUSE_S))
 
     async def _follow(self, session: AsyncClientSession, stream: Stream) -> None:
         while stream.ended_at is None:
@@ -149,6 +166,49 @@ class Subscriber:
                     stream.end()
 
 
+class Crowd:
+    """Subscribers that follow at the same time."""
+
+    def __init__(self) -> None:
+        self.subscribers: list[Subscriber] = []
+        self._following: list[asyncio.Task[None]] = []
+
+    @property
+    def left(self) -> int:
+        """Subscribers who have not seen the end of all that they follow."""
+        return sum(not task.done() for task in self._following)
+
+    def join(self, subscriber: Subscriber, *, late_s: float = 0) -> None:
+        """Let a subscriber begin, now or later."""
+        self.subscribers.append(subscriber)
+        self._following.append(asyncio.create_task(_begin(subscriber, late_s)))
+
+    async def end(self, *, within_s: float) -> None:
+        """Wait until all have ended, or until it is too late; what they have missed then is told by the check."""
+        _, late = await asyncio.wait(self._following, timeout=within_s, return_when=asyncio.FIRST_EXCEPTION)
+        for task in late:
+            task.cancel()
+        for result in await asyncio.gather(*self._following, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
+
+    def check(self, histories: Mapping[str, History], *, within_s: float) -> None:
+        """Compare what each was told with the log."""
+        for subscriber in self.subscribers:
+            for stream in subscriber.streams:
+                stream.check(histories, within_s=within_s)
+
+    def __str__(self) -> str:
+        told = sum(len(stream.items) for subscriber in self.subscribers for stream in subscriber.streams)
+        losses = sum(subscriber.losses for subscriber in self.subscribers)
+        return f"{told} updates told to {len(self.subscribers)} subscribers, who lost {losses} connections"
+
+
+async def _begin(subscriber: Subscriber, late_s: float) -> None:
+    await asyncio.sleep(late_s)
+    await subscriber.run()
+
+
 def _transport(address: str) -> WebsocketsTransport:
     return WebsocketsTransport(
         url=f"ws://{address}/graphql", subprotocols=[WebsocketsTransport.GRAPHQLWS_SUBPROTOCOL], close_timeout=2
@@ -156,12 +216,12 @@ def _transport(address: str) -> WebsocketsTransport:
 
 
 def _close_code(lost: BaseExceptionGroup[TransportConnectionFailed]) -> int | None:
-    """Return the code of the close frame behind a loss."""
+    """Return the code with which a connection was closed, None if it was never opened."""
     error: BaseException | None = lost
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     while error is not None:
         if isinstance(error, ConnectionClosed):
-            return None if error.rcvd is None else error.rcvd.code
+            return NO_FRAME if error.rcvd is None else error.rcvd.code
         error = error.__cause__
     return None

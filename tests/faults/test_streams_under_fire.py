@@ -6,14 +6,13 @@ Real clients follow worlds and jobs; what they were told is compared with the lo
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
 
-from services.lifecycle import FINAL
 from services.local_stack import Part, read_stack
 from tests.faults.adversary import (
     ALL_TOGETHER,
@@ -27,7 +26,7 @@ from tests.faults.adversary import (
     Mischief,
 )
 from tests.faults.conftest import Created, System, size
-from tests.faults.subscriber import WORLD_UPDATES, Item, Stream, Subscriber
+from tests.faults.subscriber import MARKER, Crowd, Stream, Subscriber
 from tests.relay import Relay
 
 pytestmark = pytest.mark.timeout(300)
@@ -40,8 +39,6 @@ AT_ONCE: Final = 8
 BOUND_S: Final = 20
 """How long after the last transition a stream may take to tell it."""
 LATE_S: Final = 2
-MARKER: Final = 9
-"""The priority of the job that is created when all others are final: a world's reader stops behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +70,19 @@ async def test_nothing_is_missed_repeated_or_reordered(parts: System, way: Way) 
     """Falls without the check of `Streams.run`, where all is lost; elsewhere, where an update is passed on
     without comparing its `seq`.
     """
+    crowd = Crowd()
     async with harm(parts, way) as address:
-        subscribers: list[Subscriber] = []
-        following: list[asyncio.Task[None]] = []
 
         def follow(*streams: Stream) -> None:
-            number = len(subscribers)
-            subscriber = Subscriber(address, streams, patience=_restless if number % 4 == 1 else _patient)
-            subscribers.append(subscriber)
-            following.append(asyncio.create_task(_join(subscriber, late=number % 4 > 1)))
+            number = len(crowd.subscribers)
+            patience = _restless if number % 4 == 1 else _patient
+            late_s = random.uniform(0, LATE_S) if number % 4 > 1 else 0
+            crowd.join(Subscriber(address, streams, patience=patience), late_s=late_s)
 
-        cursors = {world: await updates_cursor(parts, world) for world in WORLDS}
+        cursors = {world: await parts.updates_cursor(world) for world in WORLDS}
         for number in range(size(6, 25)):
-            follow(of_world(world := WORLDS[number % len(WORLDS)], None if number % 8 == 7 else cursors[world]))
+            world = WORLDS[number % len(WORLDS)]
+            follow(Stream.of_world(world, None if number % 8 == 7 else cursors[world]))
         jobs: list[Created] = []
         for _ in range(size(40, 200) // len(WORLDS) // TOGETHER):
             jobs += await create_together(parts, [a_job(world) for world in WORLDS for _ in range(TOGETHER)])
@@ -94,14 +91,9 @@ async def test_nothing_is_missed_repeated_or_reordered(parts: System, way: Way) 
         await parts.settle(within_s=120)
         await create_together(parts, [{"worldId": world, "priority": MARKER} for world in WORLDS])
         await parts.settle()
-        await let_end(following)
-    histories = await parts.histories()
-    for subscriber in subscribers:
-        for stream in subscriber.streams:
-            stream.check(histories, within_s=BOUND_S)
-    told = sum(len(stream.items) for subscriber in subscribers for stream in subscriber.streams)
-    lost = sum(subscriber.losses for subscriber in subscribers)
-    print(f"\n{told} updates told to {len(subscribers)} subscribers, who lost {lost} connections")
+        await crowd.end(within_s=BOUND_S)
+    crowd.check(await parts.histories(), within_s=BOUND_S)
+    print(f"\n{crowd}")
 
 
 @asynccontextmanager
@@ -121,7 +113,7 @@ async def harm(system: System, way: Way) -> AsyncIterator[str]:
         address = system.address
         if way.cut_clients:
             port = int(address.rpartition(":")[2])
-            cutters.append(await exits.enter_async_context(Relay(port, lifetime=lambda: lifetime(3_000))))
+            cutters.append(await exits.enter_async_context(Relay(port, lifetime=lambda: lifetime(2_000))))
             address = cutters[-1].address
         killing = asyncio.create_task(_kill_redis(system)) if way.kill_redis else None
         yield address
@@ -148,21 +140,6 @@ async def create_together(system: System, wanted: Sequence[dict[str, Any]]) -> l
     return await asyncio.gather(*(system.insist(changes) for changes in wanted))
 
 
-async def let_end(following: Sequence[asyncio.Task[None]]) -> None:
-    """Wait until all have ended, or until it is too late."""
-    _, late = await asyncio.wait(following, timeout=BOUND_S)
-    for task in late:
-        task.cancel()
-    with suppress(asyncio.CancelledError):  # what they have missed is told by the check
-        await asyncio.gather(*following)
-
-
-async def _join(subscriber: Subscriber, *, late: bool) -> None:
-    if late:
-        await asyncio.sleep(random.uniform(0, LATE_S))
-    await subscriber.run()
-
-
 def _restless() -> int | None:
     return random.randint(1, 6)
 
@@ -171,25 +148,9 @@ def _patient() -> int | None:
     return None
 
 
-async def updates_cursor(system: System, world: str) -> str:
-    """Return where a world's updates stand now."""
-    query = "query($worldId: ID!) { jobs(filter: {worldId: $worldId}, first: 1) { updatesCursor } }"
-    answer = await system.ask(query, {"worldId": world})
-    return str(answer["data"]["jobs"]["updatesCursor"])
-
-
 def a_job(world: str) -> dict[str, Any]:
     """Return a job of several transitions."""
     return {
         "worldId": world,
         "promptSpec": {"fail_attempts": random.randint(1, 2), "duration_ms": random.randint(50, 300), "steps": 3},
     }
-
-
-def of_world(world: str, cursor: str | None) -> Stream:
-    """Follow a world from a cursor, or from now, until the marker is final."""
-
-    def is_last(item: Item) -> bool:
-        return bool(item["job"]["priority"] == MARKER and item["status"] in FINAL)
-
-    return Stream(WORLD_UPDATES, {"worldId": world, "after": cursor}, None if cursor is None else 0, is_last)

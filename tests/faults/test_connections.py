@@ -1,0 +1,251 @@
+"""Connections that end badly: nothing is left of them, nobody else notices, and who comes back misses nothing."""
+
+import asyncio
+import json
+import random
+import socket
+import statistics
+import struct
+import time
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+import psutil
+import pytest
+from redis.asyncio import Redis
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from services.local_stack import Part, read_stack
+from tests.conftest import until
+from tests.faults.conftest import System, free_port, size
+from tests.faults.subscriber import JOB_UPDATES, MARKER, NO_FRAME, WORLD_UPDATES, Crowd, Stream, Subscriber
+
+pytestmark = pytest.mark.timeout(300)
+
+PROTOCOL: Final = [Subprotocol("graphql-transport-ws")]
+RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends RST
+PRESENCE: Final = b"lorekeeper:presence"
+"""The channel that an API process always listens to."""
+MIB: Final = 1024 * 1024
+IDLE_CLOSED: Final = 4408
+SERVICE_RESTART: Final = 1012
+BUSY: Final = "b" * 200
+"""A world with a name so long that its updates are large."""
+LARGE: Final = WORLD_UPDATES.replace("kind", " ".join(f"w{number}: worldId" for number in range(40)) + " kind", 1)
+
+
+async def begin(address: str, query: str, variables: dict[str, Any], **options: Any) -> ClientConnection:
+    """Begin a subscription by hand, for tests that need the socket under it."""
+    connection = await connect(
+        f"ws://{address}/graphql", subprotocols=PROTOCOL, compression=None, ping_interval=None, **options
+    )
+    await connection.send('{"type": "connection_init"}')
+    assert json.loads(await connection.recv())["type"] == "connection_ack"
+    payload = {"query": query, "variables": variables}
+    await connection.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+    return connection
+
+
+def connections(process: psutil.Process, address: str) -> list[Any]:
+    """Return the connections that clients have to a server."""
+    port = int(address.rpartition(":")[2])
+    return [each for each in process.net_connections() if each.status == "ESTABLISHED" and each.laddr.port == port]
+
+
+async def channels(system: System) -> set[str | bytes]:
+    """Return what the API listens to."""
+    async with Redis.from_url(read_stack(system.home)[Part.REDIS].url) as redis:
+        return set(await redis.pubsub_channels("lorekeeper:*"))
+
+
+async def test_connections_cut_abruptly_leave_nothing(system: System) -> None:
+    """Falls without `aclosing` in the subscriptions: their channels linger."""
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    jobs = [await system.insist({"runAt": later}) for _ in range(10)]
+    process, address = system.api_process, system.address
+    gate = asyncio.Semaphore(50)
+
+    async def follow_job(number: int) -> ClientConnection:
+        async with gate:
+            connection = await begin(address, JOB_UPDATES, {"jobId": str(jobs[number % len(jobs)].id)})
+            assert json.loads(await connection.recv())["payload"]["data"]["jobUpdates"]["kind"] == "SNAPSHOT"
+            return connection
+
+    async def follow_world(number: int) -> ClientConnection:
+        async with gate:
+            return await begin(address, WORLD_UPDATES, {"worldId": f"world-{number}"})
+
+    async def all_subscribed(number: int) -> bool:
+        return len(await channels(system)) == 1 + len(jobs) + number
+
+    async def none_left() -> bool:
+        return await channels(system) == {PRESENCE} and not connections(process, address)
+
+    half = size(500, 1000)
+    descriptors, memory, took_s = [], [], []
+    for _ in range(3):
+        opened = await asyncio.gather(
+            *(follow_job(number) for number in range(half)), *(follow_world(number) for number in range(half))
+        )
+        await until(partial(all_subscribed, half))
+        began = time.monotonic()
+        for connection in opened:
+            connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            connection.transport.abort()
+        await until(none_left, within_s=5)
+        took_s.append(round(time.monotonic() - began, 2))
+        descriptors.append(process.num_fds())
+        memory.append(process.memory_info().rss // MIB)
+    print(f"\n{descriptors} descriptors, {memory} MiB, gone after {took_s} s")
+    assert descriptors[2] <= descriptors[0]
+    assert memory[2] - memory[1] < 10
+
+
+class Stalled:
+    """A client that subscribes to the busy world and does not read until it is told to."""
+
+    def __init__(self, connection: ClientConnection, stream: Stream) -> None:
+        self._connection = connection
+        self.stream = stream
+
+    @classmethod
+    async def begin(cls, address: str, cursor: str) -> "Stalled":
+        stream = Stream.of_world(BUSY, cursor, LARGE)
+        own = socket.socket()
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, _, port = address.partition(":")
+        own.connect((host, int(port)))
+        connection = await begin(address, stream.query, stream.variables, sock=own, max_queue=1)
+        connection.transport.pause_reading()
+        return cls(connection, stream)
+
+    async def read(self) -> int | None:
+        """Read to the end; returns the code with which the server closes, None if it does not."""
+        self._connection.transport.resume_reading()
+        try:
+            while self.stream.ended_at is None:
+                message = json.loads(await self._connection.recv())
+                if message["type"] == "next":
+                    self.stream.take(message["payload"]["data"]["worldUpdates"])
+        except ConnectionClosed as error:
+            return NO_FRAME if error.rcvd is None else error.rcvd.code
+        await self._connection.close()
+        return None
+
+
+async def keep_busy(system: System, number: int) -> set[str]:
+    """Make three updates of the busy world for each of so many jobs; returns these."""
+    gate = asyncio.Semaphore(20)
+
+    async def one() -> str:
+        async with gate:
+            return str((await system.insist({"worldId": BUSY})).id)
+
+    jobs = await asyncio.gather(*(one() for _ in range(number)))
+    await system.settle()
+    return set(jobs)
+
+
+def median_latency(crowd: Crowd, since: float) -> float:
+    """Return how late a transition is told, in seconds; half are told sooner."""
+    return statistics.median(
+        float(item["came_at"]) - datetime.fromisoformat(item["at"]).timestamp()
+        for subscriber in crowd.subscribers
+        for stream in subscriber.streams
+        for item in stream.items
+        if item["kind"] == "TRANSITION" and item["came_at"] > since
+    )
+
+
+async def test_a_stalled_reader_costs_a_bounded_buffer_and_misses_nothing(parts: System) -> None:
+    """Falls without the bound in `Inbox.push`, or where a frame is sent before the last one has left."""
+    start_api = asyncio.to_thread(parts.start_api, LOREKEEPER_STREAM_IDLE_S="300")
+    await asyncio.gather(start_api, parts.ready_worker())
+    process, number = parts.api_process, size(300, 1500)
+    crowd = Crowd()
+    cursor = await parts.updates_cursor(BUSY)
+    for _ in range(4):
+        crowd.join(Subscriber(parts.address, [Stream.of_world(BUSY, cursor)]))
+    await keep_busy(parts, number)  # what grows once has grown
+    began = time.time()
+    await keep_busy(parts, number)
+    alone_s, memory = median_latency(crowd, began), process.memory_info().rss
+    cursor = await parts.updates_cursor(BUSY)
+    stalled = [await Stalled.begin(parts.address, cursor) for _ in range(5)]
+    began = time.time()
+    jobs = await keep_busy(parts, number)
+    beside_s, grown = median_latency(crowd, began), (process.memory_info().rss - memory) / MIB
+    print(f"\nmemory +{grown:.1f} MiB, median latency {alone_s * 1000:.1f} ms, then {beside_s * 1000:.1f} ms")
+    jobs.add(str((await parts.insist({"worldId": BUSY, "priority": MARKER})).id))
+    codes = await asyncio.gather(*(each.read() for each in stalled))
+    await crowd.end(within_s=20)
+    histories = await parts.histories()
+    crowd.check(histories, within_s=20)
+    for each in stalled:
+        each.stream.check({job: histories[job] for job in jobs}, within_s=20)
+    assert set(codes) == {None}
+    assert grown < 20
+    assert beside_s < 3 * alone_s + 0.02
+
+
+async def test_a_reader_that_stalls_too_long_is_closed_and_resumes(parts: System) -> None:
+    """Falls without the idle limit: the connection and what hangs on it stay for ever."""
+    start_api = asyncio.to_thread(parts.start_api, LOREKEEPER_STREAM_IDLE_S="1")
+    await asyncio.gather(start_api, parts.ready_worker())
+    cursor = await parts.updates_cursor(BUSY)
+    stalled = await Stalled.begin(parts.address, cursor)
+    await keep_busy(parts, size(100, 300))
+
+    async def none_left() -> bool:
+        return await channels(parts) == {PRESENCE} and not connections(parts.api_process, parts.address)
+
+    await until(none_left, within_s=10)
+    await parts.insist({"worldId": BUSY, "priority": MARKER})
+    await parts.settle()
+    assert await stalled.read() in {IDLE_CLOSED, NO_FRAME}  # what was under way may be lost, and the code with it
+    crowd = Crowd()
+    crowd.join(Subscriber(parts.address, [stalled.stream]))
+    await crowd.end(within_s=10)
+    crowd.check(await parts.histories(), within_s=20)
+
+
+async def test_an_api_that_restarts_under_subscribers_costs_none_of_them_anything(parts: System) -> None:
+    """Falls where streams complete at shutdown instead of being closed with 1012: the clients stay away."""
+    port = free_port()
+    await asyncio.gather(asyncio.to_thread(parts.start_api, port=port), parts.ready_worker())
+    crowd = Crowd()
+    worlds = [f"world-{number}" for number in range(4)]
+    cursors = {world: await parts.updates_cursor(world) for world in worlds}
+    for number in range(size(50, 100)):
+        world = worlds[number % len(worlds)]
+        crowd.join(Subscriber(parts.address, [Stream.of_world(world, cursors[world])]))
+    jobs = [
+        await parts.insist(
+            {
+                "worldId": worlds[number % len(worlds)],
+                "promptSpec": {"fail_attempts": 3, "duration_ms": 1000, "steps": 3},
+            }
+        )
+        for number in range(size(40, 100))
+    ]
+    for _ in range(size(50, 100)):
+        crowd.join(Subscriber(parts.address, [Stream.of_job(job) for job in random.sample(jobs, 3)]))
+    for _ in range(size(2, 5)):
+        loading = asyncio.gather(*(parts.insist({"worldId": random.choice(worlds)}) for _ in range(20)))
+        await until(lambda: len(connections(parts.api_process, parts.address)) >= crowd.left, within_s=30)
+        assert parts.api is not None
+        await asyncio.to_thread(parts.api.stop)
+        await asyncio.to_thread(parts.start_api, port=port)
+        await loading
+    await parts.settle(within_s=120)
+    for world in worlds:
+        await parts.insist({"worldId": world, "priority": MARKER})
+    await parts.settle()
+    await crowd.end(within_s=20)
+    print(f"\n{crowd}")
+    crowd.check(await parts.histories(), within_s=20)
+    codes = set().union(*(subscriber.close_codes for subscriber in crowd.subscribers))
+    assert codes == {SERVICE_RESTART}
