@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -129,10 +130,8 @@ class Subscriber:
         self._address = address
         self._patience = patience
         self.streams = streams
-        self.losses = 0
-        """Connections that were lost."""
-        self.close_codes: set[int] = set()
-        """With which codes they were closed; 1006 without a close frame."""
+        self.losses: Counter[int] = Counter()
+        """Connections that were lost, by close code: 1006 without a close frame."""
 
     async def run(self) -> None:
         """Follow, connecting as often as it takes."""
@@ -147,8 +146,7 @@ class Subscriber:
             except* TransportConnectionFailed as lost:
                 code = _close_code(lost)
                 if code is not None:
-                    self.losses += 1
-                    self.close_codes.add(code)
+                    self.losses[code] += 1
             await asyncio.sleep(random.uniform(0, _PAUSE_S))
 
     async def _follow(self, session: AsyncClientSession, stream: Stream) -> None:
@@ -198,10 +196,14 @@ class Crowd:
             for stream in subscriber.streams:
                 stream.check(histories, within_s=within_s)
 
+    @property
+    def losses(self) -> Counter[int]:
+        """Connections that were lost, by close code."""
+        return sum((subscriber.losses for subscriber in self.subscribers), Counter())
+
     def __str__(self) -> str:
         told = sum(len(stream.items) for subscriber in self.subscribers for stream in subscriber.streams)
-        losses = sum(subscriber.losses for subscriber in self.subscribers)
-        return f"{told} updates told to {len(self.subscribers)} subscribers, who lost {losses} connections"
+        return f"{told} updates told to {len(self.subscribers)} subscribers, losses by code {dict(self.losses)}"
 
 
 async def _begin(subscriber: Subscriber, late_s: float) -> None:
