@@ -132,21 +132,29 @@ class Subscriber:
         self.streams = streams
         self.losses: Counter[int] = Counter()
         """Connections that were lost, by close code: 1006 without a close frame."""
+        self.is_connected = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has seen the end of all that it follows."""
+        return all(stream.ended_at is not None for stream in self.streams)
 
     async def run(self) -> None:
         """Follow, connecting as often as it takes."""
-        while any(stream.ended_at is None for stream in self.streams):
+        while not self.has_ended:
             try:
                 async with (
                     Client(transport=_transport(self._address)) as session,
                     asyncio.TaskGroup() as following,
                 ):
+                    self.is_connected = True
                     for stream in self.streams:
                         following.create_task(self._follow(session, stream))
             except* TransportConnectionFailed as lost:
                 code = _close_code(lost)
                 if code is not None:
                     self.losses[code] += 1
+            self.is_connected = False
             await asyncio.sleep(random.uniform(0, _PAUSE_S))
 
     async def _follow(self, session: AsyncClientSession, stream: Stream) -> None:
@@ -172,9 +180,9 @@ class Crowd:
         self._following: list[asyncio.Task[None]] = []
 
     @property
-    def left(self) -> int:
-        """Subscribers who have not seen the end of all that they follow."""
-        return sum(not task.done() for task in self._following)
+    def is_connected(self) -> bool:
+        """Whether all are connected who still have something to follow."""
+        return all(subscriber.is_connected or subscriber.has_ended for subscriber in self.subscribers)
 
     def join(self, subscriber: Subscriber, *, late_s: float = 0) -> None:
         """Let a subscriber begin, now or later."""
