@@ -71,6 +71,7 @@ class History:
     """What the log tells of one job."""
 
     world_id: str
+    priority: int
     statuses: list[str] = field(default_factory=list)
     """Of its transitions: the first is that of `seq` 1."""
     last_at: float = 0
@@ -229,10 +230,11 @@ class System:
         histories: dict[str, History] = {}
         async with self.database() as connection:
             rows = await connection.fetch(
-                "SELECT job_id, world_id, status, at FROM transitions ORDER BY job_id, seq"
+                "SELECT t.job_id, t.world_id, t.status, t.at, j.priority FROM transitions t "
+                "JOIN jobs j ON j.id = t.job_id ORDER BY t.job_id, t.seq"
             )
         for row in rows:
-            history = histories.setdefault(str(row["job_id"]), History(row["world_id"]))
+            history = histories.setdefault(str(row["job_id"]), History(row["world_id"], row["priority"]))
             history.statuses.append(row["status"])
             history.last_at = row["at"].timestamp()
         return histories

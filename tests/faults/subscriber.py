@@ -16,7 +16,7 @@ from gql.transport.exceptions import TransportConnectionFailed
 from gql.transport.websockets import WebsocketsTransport
 from websockets.exceptions import ConnectionClosed
 
-from services.lifecycle import FINAL
+from tests.conftest import until
 from tests.faults.conftest import Created, History
 
 _PAUSE_S: Final = 0.2
@@ -30,7 +30,7 @@ WORLD_UPDATES: Final = (
 )
 
 MARKER: Final = 9
-"""The priority of the job that is created when all others are final: a world's reader stops behind it."""
+"""The priority of jobs that are created when all others are final: whoever follows a world sees them."""
 
 Item = dict[str, Any]
 
@@ -43,11 +43,11 @@ class Stream:
     variables: dict[str, Any]
     begins: int | None
     """The `seq` behind which each job's updates begin; None where they begin anywhere."""
-    is_last: Callable[[Item], bool] = lambda _: False
-    """Whether the reader stops after an item; else the server ends the stream."""
     items: list[Item] = field(default_factory=list)
+    reached: dict[str, int] = field(default_factory=dict)
+    """The latest `seq` of each job."""
     ended_at: float | None = None
-    """By the clock, in seconds."""
+    """When the server ended it, by the clock, in seconds."""
 
     @classmethod
     def of_job(cls, job: Created, *, whole: bool = True) -> Self:
@@ -61,21 +61,21 @@ class Stream:
 
     @classmethod
     def of_world(cls, world: str, cursor: str | None, query: str = WORLD_UPDATES) -> Self:
-        """Follow a world until its marker is final: from a cursor that stands before its jobs, or from now."""
-
-        def is_last(item: Item) -> bool:
-            return bool(item["job"]["priority"] == MARKER and item["status"] in FINAL)
-
-        return cls(query, {"worldId": world, "after": cursor}, None if cursor is None else 0, is_last)
+        """Follow a world: from a cursor that stands before its jobs, or from now."""
+        return cls(query, {"worldId": world, "after": cursor}, None if cursor is None else 0)
 
     def take(self, item: Item) -> None:
         self.items.append(item | {"came_at": time.time()})
+        self.reached[item["jobId"]] = item["seq"]
         self.variables = self.variables | {"after": item["cursor"]}
-        if self.is_last(item):
-            self.end()
 
-    def end(self) -> None:
-        self.ended_at = time.time()
+    def is_complete(self, histories: Mapping[str, History]) -> bool:
+        """Whether it has told all of the log that it must tell, and has ended where it must end."""
+        if "jobId" in self.variables:
+            return self.ended_at is not None
+        return all(
+            self.reached.get(job_id) == len(histories[job_id].statuses) for job_id in self._expected(histories)
+        )
 
     def check(self, histories: Mapping[str, History], *, within_s: float) -> None:
         """Compare with the log: nothing missed, repeated or reordered, and all of it told in time."""
@@ -87,6 +87,7 @@ class Stream:
                 case "TRANSITION":
                     assert before is None or seq == before + 1, self._trace(job_id)
                     assert item["status"] == histories[job_id].statuses[seq - 1], self._trace(job_id)
+                    assert item["came_at"] - histories[job_id].last_at <= within_s, self._trace(job_id)
                 case "PROGRESS":
                     assert before is None or seq == before, self._trace(job_id)
                 case "SNAPSHOT":
@@ -94,19 +95,24 @@ class Stream:
                 case _:
                     pytest.fail(self._trace(job_id))
             reached[job_id] = seq
-        expected = self._expected(histories, reached)
-        for job_id in expected:
+        for job_id in self._expected(histories):
             assert reached.get(job_id, self.begins) == len(histories[job_id].statuses), self._trace(job_id)
-        assert self.ended_at is not None
-        assert self.ended_at - max(histories[job_id].last_at for job_id in expected) <= within_s
+        if "jobId" in self.variables:
+            assert self.ended_at is not None, self._trace(self.variables["jobId"])
+            assert self.ended_at - histories[self.variables["jobId"]].last_at <= within_s
+        else:
+            assert self.ended_at is None
 
-    def _expected(self, histories: Mapping[str, History], reached: Collection[str]) -> Collection[str]:
-        """Return the jobs whose last transition must have come."""
+    def _expected(self, histories: Mapping[str, History]) -> Collection[str]:
+        """Return the jobs whose last transition must come."""
         if "jobId" in self.variables:
             return [self.variables["jobId"]]
-        if self.begins is None:
-            return reached
-        return [job_id for job_id, history in histories.items() if history.world_id == self.variables["worldId"]]
+        return [
+            job_id
+            for job_id, history in histories.items()
+            if history.world_id == self.variables["worldId"]
+            and (self.begins is not None or job_id in self.reached or history.priority == MARKER)
+        ]
 
     def _trace(self, job_id: str) -> str:
         """Return what was told of a job, for whoever reads why a test failed."""
@@ -115,7 +121,7 @@ class Stream:
 
 
 class Subscriber:
-    """Follows its streams until each has ended.
+    """Follows its streams until the server has ended each.
 
     Args:
         address: `host:port` of the server.
@@ -136,7 +142,7 @@ class Subscriber:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has seen the end of all that it follows."""
+        """Whether the server has ended all that it follows."""
         return all(stream.ended_at is not None for stream in self.streams)
 
     async def run(self) -> None:
@@ -166,10 +172,10 @@ class Subscriber:
                     (item,) = result.values()
                     stream.take(item)
                     left = left and left - 1
-                    if left == 0 or stream.ended_at is not None:
+                    if left == 0:
                         break
                 else:
-                    stream.end()
+                    stream.ended_at = time.time()
 
 
 class Crowd:
@@ -189,20 +195,28 @@ class Crowd:
         self.subscribers.append(subscriber)
         self._following.append(asyncio.create_task(_begin(subscriber, late_s)))
 
-    async def end(self, *, within_s: float) -> None:
-        """Wait until all have ended, or until it is too late; what they have missed then is told by the check."""
-        _, late = await asyncio.wait(self._following, timeout=within_s, return_when=asyncio.FIRST_EXCEPTION)
-        for task in late:
-            task.cancel()
+    async def end(self, histories: Mapping[str, History], *, within_s: float) -> None:
+        """Let all leave when they have been told everything, and compare it with the log."""
+        try:
+            await until(lambda: self._is_complete(histories), within_s=within_s)
+        except TimeoutError:
+            pass  # what is missing is told by the check
+        finally:
+            for task in self._following:
+                task.cancel()
         for result in await asyncio.gather(*self._following, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
+        for stream in self._streams:
+            stream.check(histories, within_s=within_s)
 
-    def check(self, histories: Mapping[str, History], *, within_s: float) -> None:
-        """Compare what each was told with the log."""
-        for subscriber in self.subscribers:
-            for stream in subscriber.streams:
-                stream.check(histories, within_s=within_s)
+    @property
+    def _streams(self) -> list[Stream]:
+        return [stream for subscriber in self.subscribers for stream in subscriber.streams]
+
+    def _is_complete(self, histories: Mapping[str, History]) -> bool:
+        failed = any(task.done() and task.exception() is not None for task in self._following)
+        return failed or all(stream.is_complete(histories) for stream in self._streams)
 
     @property
     def losses(self) -> Counter[int]:
@@ -210,7 +224,7 @@ class Crowd:
         return sum((subscriber.losses for subscriber in self.subscribers), Counter())
 
     def __str__(self) -> str:
-        told = sum(len(stream.items) for subscriber in self.subscribers for stream in subscriber.streams)
+        told = sum(len(stream.items) for stream in self._streams)
         return f"{told} updates told to {len(self.subscribers)} subscribers, losses by code {dict(self.losses)}"
 
 

@@ -7,7 +7,7 @@ import socket
 import statistics
 import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,7 +23,7 @@ from websockets.typing import Subprotocol
 from services.events import CANCELLED_CHANNEL
 from services.local_stack import Part, read_stack
 from tests.conftest import until
-from tests.faults.conftest import System, free_port, size
+from tests.faults.conftest import History, System, free_port, size
 from tests.faults.subscriber import JOB_UPDATES, MARKER, NO_FRAME, WORLD_UPDATES, Crowd, Stream, Subscriber
 
 pytestmark = pytest.mark.timeout(300)
@@ -131,11 +131,11 @@ class Stalled:
         self._connection = connection
         self.stream = stream
 
-    async def read(self) -> int | None:
-        """Read to the end; returns the code with which the server closes, None if it does not."""
+    async def read(self, histories: Mapping[str, History]) -> int | None:
+        """Read until all is told or the server closes; returns with which code it does."""
         self._connection.transport.resume_reading()
         try:
-            while self.stream.ended_at is None:
+            while not self.stream.is_complete(histories):
                 message = json.loads(await self._connection.recv())
                 if message["type"] == "next":
                     self.stream.take(message["payload"]["data"]["worldUpdates"])
@@ -208,12 +208,13 @@ async def test_a_stalled_reader_costs_a_bounded_buffer_and_misses_nothing(parts:
         beside_s, grown = median_latency(crowd, began), (process.memory_info().rss - memory) / MIB
         print(f"\nmemory +{grown:.1f} MiB, median latency {alone_s * 1000:.1f} ms, then {beside_s * 1000:.1f} ms")
         jobs.add(str((await parts.insist({"worldId": BUSY, "priority": MARKER})).id))
-        codes = await asyncio.gather(*(each.read() for each in stalling))
-    await crowd.end(within_s=20)
-    histories = await parts.histories()
-    crowd.check(histories, within_s=20)
+        await parts.settle()
+        histories = await parts.histories()
+        new = {job: histories[job] for job in jobs}
+        codes = await asyncio.gather(*(each.read(new) for each in stalling))
+    await crowd.end(histories, within_s=20)
     for each in stalling:
-        each.stream.check({job: histories[job] for job in jobs}, within_s=20)
+        each.stream.check(new, within_s=60)
     assert set(codes) == {None}
     assert grown < 20
     assert beside_s < 3 * alone_s + 0.02
@@ -228,12 +229,12 @@ async def test_a_reader_that_stalls_too_long_is_closed_and_resumes(parts: System
         await until(partial(is_left_alone, parts), within_s=15)
         await parts.insist({"worldId": BUSY, "priority": MARKER})
         await parts.settle()
-        code = await stalling.read()
+        histories = await parts.histories()
+        code = await stalling.read(histories)
     assert code in {IDLE_CLOSED, NO_FRAME}  # what was under way may be lost, and the code with it
     crowd = Crowd()
     crowd.join(Subscriber(parts.address, [stalling.stream]))
-    await crowd.end(within_s=10)
-    crowd.check(await parts.histories(), within_s=20)
+    await crowd.end(histories, within_s=20)
 
 
 async def test_an_api_that_restarts_under_subscribers_costs_none_of_them_anything(parts: System) -> None:
@@ -268,7 +269,6 @@ async def test_an_api_that_restarts_under_subscribers_costs_none_of_them_anythin
     for world in worlds:
         await parts.insist({"worldId": world, "priority": MARKER})
     await parts.settle()
-    await crowd.end(within_s=20)
+    await crowd.end(await parts.histories(), within_s=20)
     print(f"\n{crowd}")
-    crowd.check(await parts.histories(), within_s=20)
     assert crowd.losses.keys() == {SERVICE_RESTART}
