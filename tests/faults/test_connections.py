@@ -212,7 +212,7 @@ async def test_a_stalled_reader_costs_a_bounded_buffer_and_misses_nothing(parts:
         histories = await parts.histories()
         new = {job: histories[job] for job in jobs}
         codes = await asyncio.gather(*(each.read(new) for each in stalling))
-    await crowd.end(histories, within_s=20)
+    await crowd.check(histories, within_s=20)
     for each in stalling:
         each.stream.check(new, within_s=60)
     assert set(codes) == {None}
@@ -234,7 +234,7 @@ async def test_a_reader_that_stalls_too_long_is_closed_and_resumes(parts: System
     assert code in {IDLE_CLOSED, NO_FRAME}  # what was under way may be lost, and the code with it
     crowd = Crowd()
     crowd.join(Subscriber(parts.address, [stalling.stream]))
-    await crowd.end(histories, within_s=20)
+    await crowd.check(histories, within_s=20)
 
 
 async def test_an_api_that_restarts_under_subscribers_costs_none_of_them_anything(parts: System) -> None:
@@ -269,6 +269,6 @@ async def test_an_api_that_restarts_under_subscribers_costs_none_of_them_anythin
     for world in worlds:
         await parts.insist({"worldId": world, "priority": MARKER})
     await parts.settle()
-    await crowd.end(await parts.histories(), within_s=20)
+    await crowd.check(await parts.histories(), within_s=20)
     print(f"\n{crowd}")
     assert crowd.losses.keys() == {SERVICE_RESTART}

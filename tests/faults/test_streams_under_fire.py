@@ -70,8 +70,7 @@ async def test_nothing_is_missed_repeated_or_reordered(parts: System, way: Way) 
     """Falls without the check of `Streams.run`, where all is lost; elsewhere, where an update is passed on
     without comparing its `seq`.
     """
-    crowd = Crowd()
-    async with harm(parts, way) as address:
+    async with harm(parts, way) as address, Crowd() as crowd:
 
         def follow(*streams: Stream) -> None:
             number = len(crowd.subscribers)
@@ -91,8 +90,8 @@ async def test_nothing_is_missed_repeated_or_reordered(parts: System, way: Way) 
         await parts.settle(within_s=120)
         await create_together(parts, [{"worldId": world, "priority": MARKER} for world in WORLDS])
         await parts.settle()
-        await crowd.end(await parts.histories(), within_s=BOUND_S)
-    print(f"\n{crowd}")
+        await crowd.check(await parts.histories(), within_s=BOUND_S)
+        print(f"\n{crowd}")
 
 
 @asynccontextmanager
