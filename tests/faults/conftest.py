@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -111,6 +112,11 @@ class System:
         worker = self.start_worker()
         await asyncio.to_thread(worker.wait_for, "worker.ready")
         return worker
+
+    async def launch(self, *, port: int = 0, **changes: str) -> None:
+        """Start an API process and a worker, with the patience that they have where nothing is configured."""
+        changes = {"LOREKEEPER_REQUEST_TIMEOUT_S": "10"} | changes
+        await asyncio.gather(asyncio.to_thread(partial(self.start_api, port=port, **changes)), self.ready_worker())
 
     @property
     def api_process(self) -> psutil.Process:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import cycle
 from typing import Any, Final
 
 import psutil
@@ -189,19 +190,17 @@ def median_latency(crowd: Crowd, since: float) -> float:
 
 async def test_a_stalled_reader_costs_a_bounded_buffer_and_misses_nothing(parts: System) -> None:
     """Falls without the bound in `Inbox.push`, or where a frame is sent before the last one has left."""
-    start_api = asyncio.to_thread(parts.start_api, LOREKEEPER_STREAM_IDLE_S="300")
-    await asyncio.gather(start_api, parts.ready_worker())
+    await parts.launch(LOREKEEPER_STREAM_IDLE_S="300")
     process, number = parts.api_process, size(300, 1000)
-    crowd = Crowd()
-    cursor = await parts.updates_cursor(BUSY)
-    for _ in range(4):
-        crowd.join(Subscriber(parts.address, [Stream.of_world(BUSY, cursor)]))
-    await keep_busy(parts, number)  # what grows once has grown
-    began = time.time()
-    await keep_busy(parts, number)
-    alone_s, memory = median_latency(crowd, began), process.memory_info().rss
-    cursor = await parts.updates_cursor(BUSY)
-    async with AsyncExitStack() as exits:
+    async with Crowd() as crowd, AsyncExitStack() as exits:
+        cursor = await parts.updates_cursor(BUSY)
+        for _ in range(4):
+            crowd.join(Subscriber(parts.address, [Stream.of_world(BUSY, cursor)]))
+        await keep_busy(parts, number)  # what grows once has grown
+        began = time.time()
+        await keep_busy(parts, number)
+        alone_s, memory = median_latency(crowd, began), process.memory_info().rss
+        cursor = await parts.updates_cursor(BUSY)
         stalling = [await exits.enter_async_context(stalled(parts.address, cursor)) for _ in range(5)]
         began = time.time()
         jobs = await keep_busy(parts, number)
@@ -212,9 +211,9 @@ async def test_a_stalled_reader_costs_a_bounded_buffer_and_misses_nothing(parts:
         histories = await parts.histories()
         new = {job: histories[job] for job in jobs}
         codes = await asyncio.gather(*(each.read(new) for each in stalling))
-    await crowd.check(histories, within_s=20)
+        await crowd.check(histories, within_s=20)
     for each in stalling:
-        each.stream.check(new, within_s=60)
+        each.stream.check(new, within_s=20)
     assert set(codes) == {None}
     assert grown < 20
     assert beside_s < 3 * alone_s + 0.02
@@ -222,8 +221,7 @@ async def test_a_stalled_reader_costs_a_bounded_buffer_and_misses_nothing(parts:
 
 async def test_a_reader_that_stalls_too_long_is_closed_and_resumes(parts: System) -> None:
     """Falls without the idle limit: the connection and what hangs on it stay for ever."""
-    start_api = asyncio.to_thread(parts.start_api, LOREKEEPER_STREAM_IDLE_S="1")
-    await asyncio.gather(start_api, parts.ready_worker())
+    await parts.launch(LOREKEEPER_STREAM_IDLE_S="1")
     async with stalled(parts.address, await parts.updates_cursor(BUSY)) as stalling:
         await keep_busy(parts, size(100, 300))
         await until(partial(is_left_alone, parts), within_s=15)
@@ -232,43 +230,38 @@ async def test_a_reader_that_stalls_too_long_is_closed_and_resumes(parts: System
         histories = await parts.histories()
         code = await stalling.read(histories)
     assert code in {IDLE_CLOSED, NO_FRAME}  # what was under way may be lost, and the code with it
-    crowd = Crowd()
-    crowd.join(Subscriber(parts.address, [stalling.stream]))
-    await crowd.check(histories, within_s=20)
+    async with Crowd() as crowd:
+        crowd.join(Subscriber(parts.address, [stalling.stream]))
+        await crowd.check(histories, within_s=20)
 
 
 async def test_an_api_that_restarts_under_subscribers_costs_none_of_them_anything(parts: System) -> None:
     """Falls where streams complete at shutdown instead of being closed with 1012: the clients stay away."""
     port = free_port()
-    await asyncio.gather(asyncio.to_thread(parts.start_api, port=port), parts.ready_worker())
-    crowd = Crowd()
+    await parts.launch(port=port)
     worlds = [f"world-{number}" for number in range(4)]
     cursors = {world: await parts.updates_cursor(world) for world in worlds}
-    for number in range(size(50, 100)):
-        world = worlds[number % len(worlds)]
-        crowd.join(Subscriber(parts.address, [Stream.of_world(world, cursors[world])]))
-    jobs = [
-        await parts.insist(
-            {
-                "worldId": worlds[number % len(worlds)],
-                "promptSpec": {"fail_attempts": 3, "duration_ms": 1000, "steps": 3},
-            }
-        )
-        for number in range(size(40, 100))
-    ]
-    for _ in range(size(50, 100)):
-        crowd.join(Subscriber(parts.address, [Stream.of_job(job) for job in random.sample(jobs, 3)]))
-    for _ in range(size(1, 5)):
-        loading = asyncio.gather(*(parts.insist({"worldId": random.choice(worlds)}) for _ in range(20)))
-        await until(lambda: crowd.is_connected, within_s=30)
-        assert parts.api is not None
-        await asyncio.to_thread(parts.api.stop)
-        await asyncio.to_thread(parts.start_api, port=port)
-        await loading
-    await parts.settle(within_s=120)
-    for world in worlds:
-        await parts.insist({"worldId": world, "priority": MARKER})
-    await parts.settle()
-    await crowd.check(await parts.histories(), within_s=20)
-    print(f"\n{crowd}")
-    assert crowd.losses.keys() == {SERVICE_RESTART}
+    slow = {"fail_attempts": 3, "duration_ms": 1000, "steps": 3}
+    async with Crowd() as crowd:
+        for _, world in zip(range(size(50, 100)), cycle(worlds), strict=False):
+            crowd.join(Subscriber(parts.address, [Stream.of_world(world, cursors[world])]))
+        jobs = [await parts.insist({"worldId": world, "promptSpec": slow}) for world in worlds * size(10, 25)]
+        for _ in range(size(50, 100)):
+            crowd.join(Subscriber(parts.address, [Stream.of_job(job) for job in random.sample(jobs, 3)]))
+        for _ in range(size(1, 3)):
+            await until(lambda: crowd.is_connected, within_s=30)
+            await asyncio.gather(*(parts.insist({"worldId": world}) for world in worlds))
+            loading = asyncio.gather(*(parts.insist({"worldId": world}) for world in worlds * 5))
+            assert parts.api is not None
+            await asyncio.to_thread(parts.api.stop)
+            await asyncio.to_thread(partial(parts.start_api, port=port, LOREKEEPER_REQUEST_TIMEOUT_S="10"))
+            await loading
+        await parts.settle(within_s=120)
+        for world in worlds:
+            await parts.insist({"worldId": world, "priority": MARKER})
+        await parts.settle()
+        await crowd.check(await parts.histories(), within_s=20)
+        print(f"\n{crowd}")
+        # Who is sending just then may find its connection reset before it has read the frame. All come back.
+        assert crowd.losses.keys() <= {SERVICE_RESTART, NO_FRAME}
+        assert crowd.losses[SERVICE_RESTART] > 0.8 * crowd.losses.total()

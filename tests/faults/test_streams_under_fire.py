@@ -107,7 +107,7 @@ async def harm(system: System, way: Way) -> AsyncIterator[str]:
             cutters.append(await exits.enter_async_context(Relay(near, lifetime=lambda: lifetime(30_000))))
             near = cutters[-1].port
         url = redis._replace(netloc=f":{redis.password}@127.0.0.1:{near}").geturl()
-        await asyncio.gather(asyncio.to_thread(system.start_api, REDIS_URL=url), system.ready_worker())
+        await system.launch(REDIS_URL=url)
         address = system.address
         if way.cut_clients:
             port = int(address.rpartition(":")[2])
