@@ -5,21 +5,25 @@ import json
 import os
 import random
 import signal
+import socket
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 
 from services.lifecycle import EDGES, FINAL, LIVE, Event, JobStatus
-from services.local_stack import Part, read_stack
+from services.local_stack import LocalStackNotRunning, Part, read_stack
 from services.migrating import migrate
 from tests.conftest import Start, until
 from tests.processes import Process
@@ -29,13 +33,15 @@ SOAK = os.environ.get("LOREKEEPER_SOAK") == "1"
 LEASE_S = 3.0
 GRACE_S = 2.0
 TIMEOUT_S = 3.0
-_CREATE = """mutation($input: CreateAssetJobInput!) { createAssetJob(input: $input) { created job { id } } }"""
+_CREATE = """mutation($input: CreateAssetJobInput!) { createAssetJob(input: $input) { job { id seq cursor } } }"""
 _A_JOB: dict[str, Any] = {
     "worldId": "eldoria",
     "assetType": "IMAGE",
     "provider": "simulator",
     "promptSpec": {},
 }
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Without the system's certificates, which each client would read anew."""
 _SETTINGS = {
     "LOREKEEPER_LEASE_S": str(LEASE_S),
     "LOREKEEPER_HEARTBEAT_S": "1",
@@ -52,6 +58,27 @@ def size(short: int, long: int) -> int:
     return long if SOAK else short
 
 
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A job as its mutation returned it."""
+
+    id: UUID
+    seq: int
+    cursor: str
+
+
+@dataclass
+class History:
+    """What the log tells of one job."""
+
+    world_id: str
+    priority: int
+    statuses: list[str] = field(default_factory=list)
+    """Of its transitions: the first is that of `seq` 1."""
+    last_at: float = 0
+    """When the last one was made, by the clock, in seconds."""
+
+
 @dataclass
 class System:
     """The embedded services, one API and any number of workers, each a process of its own."""
@@ -64,10 +91,16 @@ class System:
     """Inputs by idempotency key: all that anybody tried to create."""
     accepted: set[UUID] = field(default_factory=set)
     """Jobs whose mutation answered."""
+    address: str = ""
+    """`host:port` of the API."""
 
-    def start_api(self) -> None:
-        self.api = self.start("-m", "uvicorn", "server:app", "--port", "0", "--no-access-log", **_SETTINGS)
-        self._url = "http://127.0.0.1:" + self.api.wait_for(r"running on http://127\.0\.0\.1:(\d+)").group(1)
+    def start_api(self, *, port: int = 0, **changes: str) -> Process:
+        """Start an API process: the one that is used from now on. `changes` are settings by variable."""
+        self.api = self.start(
+            "-m", "uvicorn", "server:app", "--port", str(port), "--no-access-log", **_SETTINGS | changes
+        )
+        self.address = self.api.wait_for(r"running on http://(127\.0\.0\.1:\d+)").group(1)
+        return self.api
 
     def start_worker(self) -> Process:
         worker = self.start("-m", "worker", **_SETTINGS | {"LOREKEEPER_LOG_LEVEL": "info"})
@@ -80,6 +113,16 @@ class System:
         await asyncio.to_thread(worker.wait_for, "worker.ready")
         return worker
 
+    async def launch(self, *, port: int = 0, **changes: str) -> None:
+        """Start an API process and a worker, with the patience that they have where nothing is configured."""
+        changes = {"LOREKEEPER_REQUEST_TIMEOUT_S": "10"} | changes
+        await asyncio.gather(asyncio.to_thread(partial(self.start_api, port=port, **changes)), self.ready_worker())
+
+    @property
+    def api_process(self) -> psutil.Process:
+        assert self.api is not None
+        return psutil.Process(self.api.popen.pid)
+
     def pid(self, part: Part) -> int:
         return read_stack(self.home)[part].pid
 
@@ -87,18 +130,42 @@ class System:
         """Kill an embedded service; it is started again on the same port, with its data."""
         os.kill(self.pid(part), signal.SIGKILL)
 
+    async def restart(self, part: Part) -> None:
+        """Kill an embedded service and wait until it was started again."""
+        before = self.pid(part)
+        self.kill(part)
+
+        def started() -> bool:
+            try:
+                return self.pid(part) != before
+            except (KeyError, LocalStackNotRunning):
+                return False
+
+        await until(started, within_s=20)
+
+    async def updates_cursor(self, world: str) -> str:
+        """Return where a world's updates stand now."""
+        query = "query($worldId: ID!) { jobs(filter: {worldId: $worldId}, first: 1) { updatesCursor } }"
+        answer = await self.ask(query, {"worldId": world})
+        return str(answer["data"]["jobs"]["updatesCursor"])
+
     async def create(self, prompt: dict[str, Any], **changes: object) -> UUID:
-        """Create a job, insisting as a client does: the same key until there is an answer."""
+        """Create a job, insisting as a client does."""
+        return (await self.insist({"promptSpec": prompt} | changes)).id
+
+    async def insist(self, changes: dict[str, Any]) -> Created:
+        """Create a job that differs so from an ordinary one: with the same key until there is an answer."""
         key = uuid4().hex
-        wanted = _A_JOB | {"promptSpec": prompt, "idempotencyKey": key, "maxAttempts": 50} | changes
+        wanted = _A_JOB | {"idempotencyKey": key, "maxAttempts": 50} | changes
         self.asked[key] = wanted
         while True:
             try:
                 found = await self.ask(_CREATE, {"input": wanted})
                 if "errors" not in found:
-                    job_id = UUID(found["data"]["createAssetJob"]["job"]["id"])
-                    self.accepted.add(job_id)
-                    return job_id
+                    job = found["data"]["createAssetJob"]["job"]
+                    created = Created(UUID(job["id"]), job["seq"], job["cursor"])
+                    self.accepted.add(created.id)
+                    return created
                 assert found["errors"][0]["extensions"]["code"] == "UNAVAILABLE", found
             except (httpx.TransportError, json.JSONDecodeError):
                 pass
@@ -106,8 +173,10 @@ class System:
 
     async def ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Send one operation; returns the answer."""
-        async with httpx.AsyncClient(timeout=20) as client:
-            response = await client.post(f"{self._url}/graphql", json={"query": query, "variables": variables})
+        async with httpx.AsyncClient(timeout=20, verify=_NO_TLS) as client:
+            response = await client.post(
+                f"http://{self.address}/graphql", json={"query": query, "variables": variables}
+            )
         answer: dict[str, Any] = response.json()
         return answer
 
@@ -162,6 +231,20 @@ class System:
             rows = await connection.fetch("SELECT event FROM transitions WHERE job_id = $1 ORDER BY seq", job_id)
         return [Event(row["event"]) for row in rows]
 
+    async def histories(self) -> dict[str, History]:
+        """Return the log, by job."""
+        histories: dict[str, History] = {}
+        async with self.database() as connection:
+            rows = await connection.fetch(
+                "SELECT t.job_id, t.world_id, t.status, t.at, j.priority FROM transitions t "
+                "JOIN jobs j ON j.id = t.job_id ORDER BY t.job_id, t.seq"
+            )
+        for row in rows:
+            history = histories.setdefault(str(row["job_id"]), History(row["world_id"], row["priority"]))
+            history.statuses.append(row["status"])
+            history.last_at = row["at"].timestamp()
+        return histories
+
     async def check(self) -> Counter[str]:
         """Check what must hold whatever happened; returns how many jobs ended how."""
         async with self.database() as connection:
@@ -194,18 +277,38 @@ class System:
 
 
 @pytest.fixture
-async def system(start: Start, tmp_path: Path) -> AsyncIterator[System]:
-    """Start the services and one API; at the end there is nothing left to be polite about."""
+async def parts(start: Start, tmp_path: Path) -> AsyncIterator[System]:
+    """Start the services; at the end there is nothing left to be polite about."""
     home = tmp_path / "home"
     start("server.py", "services", LOREKEEPER_LOG_LEVEL="error")
     await until((home / "stack.json").exists, within_s=30)
     await migrate(read_stack(home)[Part.POSTGRES].url)
     system = System(home, start)
-    system.start_api()
     yield system
     for process in (*system.workers, system.api):
         if process is not None and process.popen.poll() is None:
             process.kill_all()
+    if system.api is not None:
+        print(system.api.output[-10_000:])  # shown where the test fails
+
+
+@pytest.fixture
+async def system(parts: System) -> System:
+    """Start the services and one API."""
+    parts.start_api()
+    return parts
+
+
+def free_port() -> int:
+    """Return a port for a server that will restart on it.
+
+    It lies below the range of outgoing connections: there, a client that retries could connect to itself.
+    """
+    while True:
+        port = random.randint(10_000, 14_999)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 def a_mix() -> dict[str, Any]:

@@ -122,9 +122,7 @@ async def test_a_service_that_is_killed_under_load_costs_nothing(system: System,
     loading = asyncio.create_task(system.load(size(80, 300), a_mix, at_once=8))
     for _ in range(size(2, 6)):
         await asyncio.sleep(random.uniform(0.3, 1.2))
-        before = system.pid(part)
-        system.kill(part)
-        await until(partial(_restarted, system, part, before), within_s=20)
+        await system.restart(part)
     await loading
     took_s = await system.settle(within_s=size(90, 300))
     ended = await system.check()
@@ -167,13 +165,6 @@ def hanging(pid: int) -> Iterator[None]:
         for process in stopped:
             with suppress(psutil.NoSuchProcess):
                 process.resume()
-
-
-def _restarted(system: System, part: Part, old: int) -> bool:
-    try:
-        return system.pid(part) != old
-    except KeyError:
-        return False
 
 
 async def test_a_purge_under_load_is_made_good(system: System) -> None:

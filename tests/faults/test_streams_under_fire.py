@@ -1,0 +1,154 @@
+"""Guarantees 7 and 8 under fire: whatever happens to Redis and to the clients' sockets, each `seq` comes once.
+
+Real clients follow worlds and jobs; what they were told is compared with the log in PostgreSQL.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+
+from services.local_stack import Part, read_stack
+from tests.faults.adversary import (
+    ALL_TOGETHER,
+    DELAY,
+    LOSE_ALL,
+    LOSE_SOME,
+    PASS,
+    REORDER,
+    REPEAT,
+    Adversary,
+    Mischief,
+)
+from tests.faults.conftest import Created, System, size
+from tests.faults.subscriber import MARKER, Crowd, Stream, Subscriber
+from tests.relay import Relay
+
+pytestmark = pytest.mark.timeout(300)
+
+WORLDS: Final = [f"world-{number}" for number in range(4)]
+TOGETHER: Final = 10
+"""Jobs of each world that are created at once."""
+AT_ONCE: Final = 8
+"""Jobs that one subscriber follows."""
+BOUND_S: Final = 20
+"""How long after the last transition a stream may take to tell it."""
+LATE_S: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of doing harm."""
+
+    mischief: Mischief = PASS
+    """To what Redis publishes."""
+    cut_redis: bool = False
+    kill_redis: bool = False
+    cut_clients: bool = False
+
+
+WAYS: Final = {
+    "lose_all": Way(LOSE_ALL),
+    "lose_some": Way(LOSE_SOME),
+    "delay": Way(DELAY),
+    "reorder": Way(REORDER),
+    "repeat": Way(REPEAT),
+    "cut_redis": Way(cut_redis=True),
+    "kill_redis": Way(kill_redis=True),
+    "cut_clients": Way(cut_clients=True),
+    "all_together": Way(ALL_TOGETHER, cut_redis=True, cut_clients=True),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_nothing_is_missed_repeated_or_reordered(parts: System, way: Way) -> None:
+    """Falls without the check of `Streams.run`, where all is lost; elsewhere, where an update is passed on
+    without comparing its `seq`.
+    """
+    async with harm(parts, way) as address, Crowd() as crowd:
+
+        def follow(*streams: Stream) -> None:
+            number = len(crowd.subscribers)
+            patience = _restless if number % 4 == 1 else _patient
+            late_s = random.uniform(0, LATE_S) if number % 4 > 1 else 0
+            crowd.join(Subscriber(address, streams, patience=patience), late_s=late_s)
+
+        cursors = {world: await parts.updates_cursor(world) for world in WORLDS}
+        for number in range(size(6, 25)):
+            world = WORLDS[number % len(WORLDS)]
+            follow(Stream.of_world(world, None if number % 8 == 7 else cursors[world]))
+        jobs: list[Created] = []
+        for _ in range(size(40, 200) // len(WORLDS) // TOGETHER):
+            jobs += await create_together(parts, [a_job(world) for world in WORLDS for _ in range(TOGETHER)])
+        for number in range(size(6, 25)):
+            follow(*(Stream.of_job(job, whole=number % 8 != 3) for job in random.sample(jobs, AT_ONCE)))
+        await parts.settle(within_s=120)
+        await create_together(parts, [{"worldId": world, "priority": MARKER} for world in WORLDS])
+        await parts.settle()
+        await crowd.check(await parts.histories(), within_s=BOUND_S)
+        print(f"\n{crowd}")
+
+
+@asynccontextmanager
+async def harm(system: System, way: Way) -> AsyncIterator[str]:
+    """Do harm between Redis, an API process and its clients, whose address is returned. A worker runs unharmed."""
+    redis = urlsplit(read_stack(system.home)[Part.REDIS].url)
+    assert redis.port is not None
+    async with AsyncExitStack() as exits:
+        adversary = await exits.enter_async_context(Adversary(redis.port, way.mischief))
+        cutters = []
+        near = adversary.port
+        if way.cut_redis:
+            cutters.append(await exits.enter_async_context(Relay(near, lifetime=lambda: lifetime(30_000))))
+            near = cutters[-1].port
+        url = redis._replace(netloc=f":{redis.password}@127.0.0.1:{near}").geturl()
+        await system.launch(REDIS_URL=url)
+        address = system.address
+        if way.cut_clients:
+            port = int(address.rpartition(":")[2])
+            cutters.append(await exits.enter_async_context(Relay(port, lifetime=lambda: lifetime(2_000))))
+            address = cutters[-1].address
+        killing = asyncio.create_task(_kill_redis(system)) if way.kill_redis else None
+        yield address
+        if killing is not None:
+            assert not killing.done()
+            killing.cancel()
+        assert adversary.messages > 0
+        assert (adversary.harmed > 0) == (way.mischief is not PASS)
+        assert min((cutter.cuts for cutter in cutters), default=3) > 2
+
+
+def lifetime(mean: int) -> int:
+    """Return after how many bytes a connection is cut: mostly few, now and then enough to get on."""
+    return 1_000 + int(random.expovariate(1 / mean))
+
+
+async def _kill_redis(system: System) -> None:
+    while True:
+        await asyncio.sleep(random.uniform(0.3, 1.5))
+        await system.restart(Part.REDIS)
+
+
+async def create_together(system: System, wanted: Sequence[dict[str, Any]]) -> list[Created]:
+    return await asyncio.gather(*(system.insist(changes) for changes in wanted))
+
+
+def _restless() -> int | None:
+    return random.randint(1, 6)
+
+
+def _patient() -> int | None:
+    return None
+
+
+def a_job(world: str) -> dict[str, Any]:
+    """Return a job of several transitions."""
+    return {
+        "worldId": world,
+        "promptSpec": {"fail_attempts": random.randint(1, 2), "duration_ms": random.randint(50, 300), "steps": 3},
+    }
