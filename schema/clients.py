@@ -47,6 +47,7 @@ class Clients:
         self._idle = idle
         self._callers: Counter[str] = Counter()
         self._clients: dict[Client, float] = {}
+        self._leaving = False
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -72,13 +73,16 @@ class Clients:
     def watched(self, client: Client) -> Iterator[None]:
         """Look after a client inside the block."""
         self._clients[client] = monotonic()
+        if self._leaving:
+            client.leave()
         try:
             yield
         finally:
             self._clients.pop(client, None)
 
     def leave(self) -> None:
-        """Let every client resume elsewhere: this process ends."""
+        """Let every client resume elsewhere, and whoever still comes: this process ends."""
+        self._leaving = True
         for client in tuple(self._clients):
             client.leave()
 

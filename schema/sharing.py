@@ -81,7 +81,7 @@ class _Event:
         return cast("SharedResult", found)
 
     def _execute(self, serially: bool | None) -> "SharedResult | asyncio.Future[SharedResult]":  # noqa: FBT001
-        with suppress(NotPlanned):
+        with suppress(NotPlanned, GraphQLError):  # an error is graphql-core's to place
             return SharedResult(self._selection.plan(self._payload), None, self._payload.item.cursor)
         result = self._executor.build_own_executor(self._payload).execute_operation(serially)
         if isinstance(result, CoreResult):
@@ -167,7 +167,7 @@ def _key(executor: SharedExecutor) -> Hashable:
     return (
         # Equal documents are one object, by the parser's cache.
         id(executor.operation),
-        tuple((name, repr(values.get(name))) for name in sorted(variables.names)),
+        tuple((name, repr(values[name])) for name in sorted(variables.names) if name in values),
         context.caller,
         context.base_url,
     )

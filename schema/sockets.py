@@ -47,7 +47,8 @@ class Socket(ASGIWebSocketAdapter):
         try:
             with self.sending:
                 await self._send({"type": "websocket.send", "text": text})
-        except OSError as error:  # as ASGI says it
+        except (OSError, RuntimeError) as error:
+            # ASGI says the one; uvicorn says the other where it has closed the connection itself.
             raise WebSocketDisconnected from error
 
     def abort(self) -> None:

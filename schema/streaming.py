@@ -1,6 +1,7 @@
 """Streams over HTTP: what server-sent events and multipart add to Strawberry's transports."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -11,6 +12,8 @@ from strawberry.http.streaming import JSONEncoder, SSETransport
 from schema.clients import Clients, Sending, abort
 
 LAST_EVENT_ID: Final = "last-event-id"
+_LAST_WORDS: Final = timedelta(seconds=2)
+"""How long the end of a response may wait for a client that does not read."""
 
 
 class EventPayload(dict[str, Any]):
@@ -41,6 +44,7 @@ class HttpStream:
         self._task = asyncio.current_task()
         self._leaving = False
         self._dropped = False
+        self._started = False
 
     @property
     def blocked_since(self) -> float | None:
@@ -69,12 +73,22 @@ class HttpStream:
             except asyncio.CancelledError:
                 if self._task is None or not (self._leaving or self._dropped) or self._task.uncancel() > 0:
                     raise
-        if self._leaving:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        if self._leaving and not self._dropped:
+            await self._finish()
+
+    async def _finish(self) -> None:
+        try:
+            async with asyncio.timeout(_LAST_WORDS.total_seconds()):
+                if not self._started:
+                    await self._send({"type": "http.response.start", "status": 503, "headers": []})
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        except TimeoutError:
+            abort(self._receive)
 
     async def _send_watched(self, message: Message) -> None:
         with self._sending:
             await self._send(message)
+        self._started = True
 
     def _stop(self) -> None:
         if self._task is not None:

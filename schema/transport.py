@@ -203,13 +203,13 @@ class GraphQLView(GraphQL[Context, None]):
     ) -> Context:
         """Make the context of a request or a connection."""
         resources: Resources = request.app.state.resources
-        streams = self._get_stream_transport_from_headers(request.headers) is not None
+        transport = self._get_stream_transport_from_headers(request.headers)
         return Context(
             resources,
             ANONYMOUS,
             self._public_url or _base_url(request),
-            lasting=streams or isinstance(request, WebSocket),
-            resume_after=request.headers.get(LAST_EVENT_ID),
+            lasting=transport is not None or isinstance(request, WebSocket),
+            resume_after=request.headers.get(LAST_EVENT_ID) if isinstance(transport, EventStream) else None,
         )
 
     async def render_graphql_ide(self, request: Request) -> Response:  # noqa: ARG002 - Strawberry's signature

@@ -6,10 +6,12 @@ rest; so what is sent within one turn of the event loop goes out by one call at 
 
 import asyncio
 from asyncio.transports import BaseTransport
+from datetime import timedelta
 from typing import Any, Final, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+_PATIENCE: Final = timedelta(seconds=10)
 _MOST: Final = 64 * 1024
 """Bytes that wait for the end of the turn; with more, the transport should have its say about a slow reader."""
 
@@ -27,13 +29,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 class _Collecting:
     """A transport that collects what is written until the end of a turn of the event loop."""
 
-    __slots__ = ("_loop", "_size", "_transport", "_waiting")
+    __slots__ = ("_closing", "_loop", "_size", "_transport", "_waiting")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._waiting: list[bytes] = []
         self._size = 0
+        self._closing: asyncio.TimerHandle | None = None
 
     def write(self, data: bytes) -> None:
         """Write, soon."""
@@ -53,9 +56,16 @@ class _Collecting:
             self._transport.write(data)
 
     def close(self) -> None:
-        """Close when all is written."""
+        """Close when all is written; cut after a while, for a client that does not read never lets that be."""
         self.flush()
         self._transport.close()
+        if self._closing is None:
+            self._closing = self._loop.call_later(_PATIENCE.total_seconds(), self._transport.abort)
+
+    def forget(self) -> None:
+        """Learn that the connection is gone."""
+        if self._closing is not None:
+            self._closing.cancel()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has
         return getattr(self._transport, name)

@@ -22,6 +22,8 @@ _WORLD_KIND: Final = ord("w")
 _ANY_WORLD: Final = bytes(8)
 _FIRST_XID: Final = 3
 """The first transaction of each 2**32: PostgreSQL keeps the numbers below for itself, and refuses them."""
+_LONGEST: Final = 16 * 1024
+"""Characters of a cursor at the most: what is in it is worked through for each item that follows."""
 _MOST: Final = 2**63 - 1
 """The largest number that PostgreSQL takes for a transaction or an entry here."""
 
@@ -77,6 +79,8 @@ def world_position(cursor: str, world_id: str) -> Position:
         InvalidInput: the cursor is garbled, or belongs to something else.
     """
     refusal = InvalidInput(["after"], "is not a cursor of this kind")
+    if len(cursor) > _LONGEST:
+        raise refusal
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         version, kind, digest = _WORLD.unpack_from(packed)
@@ -127,6 +131,8 @@ def _sums(start: int, gaps: list[int]) -> list[int]:
 
 def _varint(number: int) -> bytes:
     """Encode a number in groups of seven bits, the lowest first (LEB128, as Protocol Buffers do)."""
+    if number < 0:
+        raise ValueError(number)
     encoded = bytearray()
     while number >> 7:
         encoded.append(number & 0x7F | 0x80)

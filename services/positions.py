@@ -80,8 +80,10 @@ class Position:
         return at > 0 and entry_id < self._ends[at - 1]
 
     def add(self, entry_id: int) -> None:
-        """Note that the reader is given an entry which it has not got yet."""
+        """Note that the reader is given an entry."""
         at = bisect_right(self._starts, entry_id)
+        if at > 0 and entry_id < self._ends[at - 1]:
+            return
         follows = at > 0 and self._ends[at - 1] == entry_id
         precedes = at < len(self._starts) and self._starts[at] == entry_id + 1
         if follows and precedes:

@@ -53,7 +53,8 @@ class WorldFilter:
         """Whether an update is wanted."""
         return (
             (self.include_progress or update.kind is not UpdateKind.PROGRESS)
-            and (self.status is None or update.status in self.status)
+            # What was pruned may have had any status.
+            and (self.status is None or update.kind is UpdateKind.RESET or update.status in self.status)
             and (self.asset_type is None or update.job.asset_type in self.asset_type)
             and (self.requested_by is None or update.job.requested_by == self.requested_by)
         )
@@ -264,7 +265,9 @@ class _WorldReader:
             end = self._tail.end.offset
             while self._follower.offset < end:
                 item = self._follower.pop()
-                if item is not None and _is_transition(item.update) and not covers(self._position, item.update):
+                if item is None or item.update.kind is UpdateKind.PROGRESS:
+                    continue
+                if not covers(self._position, item.update):
                     yield self._given(item.update)
             level = not self._follower.lost
 

@@ -19,7 +19,7 @@ import structlog
 from services.backoff import delay
 from services.cursors import world_cursor
 from services.database import Database
-from services.errors import DatabaseUnavailable
+from services.errors import DatabaseUnavailable, InvalidInput
 from services.positions import Position
 from services.updates import JobUpdate, StreamItem, UpdateKind
 from services.world_log import add, covers, read_present, read_world
@@ -28,6 +28,8 @@ PAGE: Final = 200
 """Entries of the log that are read at once."""
 _MOST_RANGES: Final = 32
 """Ranges of entries beyond the snapshot that a cursor may hold before the log is read to make it short again."""
+_MOST_RANGES_EVER: Final = 1000
+"""With so many, nothing more is passed on until the log is read: cursors stay below their bound."""
 _BREATH: Final = timedelta(milliseconds=250)
 """The least time between two readings for the sake of short cursors."""
 _MOST_KNOWN: Final = 50_000
@@ -139,10 +141,13 @@ class WorldTail:
             # Progress of a run whose beginning was not passed on would come out of order.
             if self._seqs.get(update.job.id) == update.seq:
                 self._append(StreamItem(update, item.size, self.cursor))
+        elif update.xid is None or len(self._position.ranges) >= _MOST_RANGES_EVER:
+            self.poke()
         elif not covers(self._position, update):
             if update.seq == 1 or self._seqs.get(update.job.id) == update.seq - 1:
                 self._take(update, item.size)
-                self._meanwhile.append(update)
+                if self._reading is not None:
+                    self._meanwhile.append(update)
             else:
                 self.poke()
 
@@ -191,6 +196,9 @@ class WorldTail:
                 except Exception as error:
                     if not isinstance(error, DatabaseUnavailable):
                         log.exception("tail.failed", world=self.world_id)
+                    self._meanwhile.clear()
+                    if isinstance(error, InvalidInput):
+                        self._begin_anew()
                     self._stale = True
                     for waiter in waiters:
                         if not waiter.done():
@@ -223,6 +231,14 @@ class WorldTail:
                         add(chunk.position, update)
                 self._stand(chunk.position)
                 complete = chunk.complete
+
+    def _begin_anew(self) -> None:
+        """Send everybody to the log: the database went back in time, to before what was passed on."""
+        self._position = None
+        self._seqs.clear()
+        for follower in self.followers:
+            follower.link = None
+        self._wake()
 
     def _stand(self, position: Position) -> None:
         self._position = position
@@ -258,6 +274,9 @@ class WorldTail:
         self.end = link
         if link.offset - self._inspected > _INSPECTED_EVERY:
             self._inspect()
+        self._wake()
+
+    def _wake(self) -> None:
         for waiter in self.waiters:
             if not waiter.done():
                 waiter.set_result(None)

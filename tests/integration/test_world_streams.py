@@ -5,7 +5,7 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -478,3 +478,9 @@ async def test_a_stream_outlives_an_outage_of_the_log(
 
 def _unavailable(_: Database) -> object:
     raise DatabaseUnavailable("PostgreSQL does not answer.")
+
+
+async def test_a_reset_passes_every_filter_of_status() -> None:
+    update = JobUpdate.of_state(UpdateKind.RESET, a_new_job().job, datetime.now(UTC))
+    assert WorldFilter(status={JobStatus.FAILED}).admits(update)
+    assert not WorldFilter(requested_by="somebody else").admits(update)

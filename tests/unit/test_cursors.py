@@ -2,14 +2,23 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cursors import job_cursor, job_position, page_cursor, page_position
+from services.cursors import (
+    job_cursor,
+    job_position,
+    page_cursor,
+    page_position,
+    world_cursor,
+    world_position,
+)
 from services.errors import InvalidInput
+from services.positions import Position, Snapshot
 
 SEQS = st.integers(0, 2**31 - 1)
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
@@ -110,3 +119,49 @@ def test_a_position_that_no_job_can_reach_is_refused() -> None:
             positions.add(job_position(cursor, JOB))
     assert positions
     assert all(0 <= seq < 2**31 for seq in positions)
+
+
+def test_a_cursor_that_would_keep_the_server_busy_is_refused() -> None:
+    many = Position(Snapshot(5, 5), [(3 * number + 1, 3 * number + 2) for number in range(20_000)])
+    with pytest.raises(InvalidInput):
+        world_position(world_cursor("eldoria", many), "eldoria")
+
+
+XIDS = st.integers(3, 2**31 - 1)
+
+
+@given(
+    xmin=XIDS,
+    in_progress=st.lists(st.integers(1, 50), max_size=5),
+    gaps=st.lists(st.tuples(st.integers(1, 2**40), st.integers(1, 300)), max_size=20),
+)
+def test_a_world_cursor_tells_its_position(xmin: int, in_progress: list[int], gaps: list[tuple[int, int]]) -> None:
+    running = sorted({xmin + gap for gap in in_progress})
+    snapshot = Snapshot(xmin, xmin + 60, tuple(running))
+    ranges, end = [], 0
+    for gap, length in gaps:
+        ranges.append((end + gap + (1 if ranges else 0), end + gap + (1 if ranges else 0) + length))
+        end = ranges[-1][1]
+    cursor = world_cursor("eldoria", Position(snapshot, ranges))
+    found = world_position(cursor, "eldoria")
+    assert (found.snapshot, found.ranges) == (snapshot, ranges)
+    for garbled in (cursor[:-1], cursor + "A", cursor[1:], "A" + cursor):
+        with pytest.raises(InvalidInput):
+            world_position(garbled, "eldoria")
+    with pytest.raises(InvalidInput):
+        world_position(cursor, "narnia")
+
+
+@given(numbers=st.lists(st.integers(1, 60), max_size=80))
+def test_a_position_covers_what_was_added_and_nothing_else(numbers: list[int]) -> None:
+    position = Position(Snapshot(5, 5))
+    for number in numbers:
+        position.add(number)
+    assert {number for number in range(70) if position.covers(9, number)} == set(numbers)
+    assert all(end < start for (_, end), (start, _) in pairwise(position.ranges))
+
+
+@given(text=ANY_TEXT)
+def test_no_text_is_taken_for_a_world_cursor(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        world_position(text, "eldoria")

@@ -1,16 +1,18 @@
 """A plan gives what graphql-core gives, or leaves it to graphql-core."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import orjson
 import pytest
 from graphql import ExecutionResult, GraphQLObjectType, get_named_type, is_leaf_type, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schema import build_schema
+from schema.context import ANONYMOUS, Context
 from schema.plans import NotPlanned, plan
-from schema.sharing import SharedExecutor
+from schema.sharing import SharedExecutor, SharedResult
 from schema.types import JobUpdate
 from services.lifecycle import JobStatus
 from services.models import AssetRecord, JobRecord
@@ -125,3 +127,16 @@ def test_a_null_that_may_not_be_is_left_to_graphql_core() -> None:
     executor = built('subscription { jobUpdates(jobId: "x") { job { inputHash } } }')
     with pytest.raises(NotPlanned):
         plan(executor)(JobUpdate.of(StreamItem(update)))
+
+
+def test_what_cannot_be_coerced_is_placed_by_graphql_core() -> None:
+    """A file of two gigabytes is more than GraphQL's Int can say: an error beside the rest, not the end."""
+    asset = an_asset(UPDATES[3].job, size_bytes=2**31)
+    payload = JobUpdate.of(StreamItem(UPDATES[3].model_copy(update={"asset": asset})))
+    executor = built('subscription { jobUpdates(jobId: "x") { seq job { asset { sizeBytes } } } }')
+    executor.context_value = Context(cast("Any", None), ANONYMOUS, "", lasting=True)
+    result = executor.build_per_event_executor(payload).execute_operation(serially=False)
+    assert isinstance(result, SharedResult)
+    assert orjson.loads(orjson.dumps(result.data)) == {"jobUpdates": {"seq": 1, "job": {"asset": None}}}
+    assert result.errors is not None
+    assert result.errors[0].path == ["jobUpdates", "job", "asset", "sizeBytes"]
