@@ -21,9 +21,18 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin."""
-        super().connection_made(
-            cast("BaseTransport", _Collecting(cast("asyncio.Transport", transport), self.loop))
-        )
+        self._collecting = _Collecting(cast("asyncio.Transport", transport), self.loop)
+        super().connection_made(cast("BaseTransport", self._collecting))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        super().connection_lost(exc)
+        self._collecting.forget()
+
+    def start_keepalive(self) -> None:
+        """Go on from the handshake, which nobody needs any more: thousands of connections would keep it."""
+        super().start_keepalive()
+        del self.request, self.response
 
 
 class _Collecting:

@@ -138,7 +138,8 @@ XIDS = st.integers(3, 2**31 - 1)
 def test_a_world_cursor_tells_its_position(xmin: int, in_progress: list[int], gaps: list[tuple[int, int]]) -> None:
     running = sorted({xmin + gap for gap in in_progress})
     snapshot = Snapshot(xmin, xmin + 60, tuple(running))
-    ranges, end = [], 0
+    ranges: list[tuple[int, int]] = []
+    end = 0
     for gap, length in gaps:
         ranges.append((end + gap + (1 if ranges else 0), end + gap + (1 if ranges else 0) + length))
         end = ranges[-1][1]
