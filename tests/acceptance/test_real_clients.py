@@ -20,7 +20,7 @@ JOB = f"subscription($jobId: ID!, $after: String) {{ jobUpdates(jobId: $jobId, a
 WORLD = f"subscription($worldId: ID!, $after: String) {{ worldUpdates(worldId: $worldId, after: $after) {ITEM} }}"
 LIST = "query($worldId: ID!) { jobs(filter: {worldId: $worldId}) { updatesCursor } }"
 THREE_RUNS = {"duration_ms": 300, "steps": 5, "fail_attempts": 2}
-JOBS = 12
+JOBS = 10
 
 
 @pytest.fixture(params=sorted(FOLLOW))
@@ -88,7 +88,7 @@ async def test_nothing_is_missed_repeated_or_reordered_while_connections_are_cut
     async with Relay(api.port, lifetime=a_life) as relay, follow(relay.address, subscriptions) as following:
         *subscribers, world = following.subscribers
         await reached(following, lambda: all(subscriber.items for subscriber in subscribers[::2]))
-        api.start_worker(LOREKEEPER_WORKER_CONCURRENCY="4")
+        api.start_worker(LOREKEEPER_WORKER_CONCURRENCY="5")
         async with asyncio.TaskGroup() as group:
             cutting = group.create_task(cut_at_random(relay))
             await reached(following, lambda: all(subscriber.ended for subscriber in subscribers))
