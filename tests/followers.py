@@ -122,16 +122,17 @@ async def _follow_by_gql(
                 following.failures.append(error)
                 return
 
-    tasks = [
+    left = {
         asyncio.create_task(follow(subscriber, query, variables))
         for subscriber, (query, variables) in zip(following.subscribers, subscriptions, strict=True)
-    ]
+    }
     try:
         yield following
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while left:  # a cancellation is lost where it meets the failure to connect
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=0.1)
 
 
 FOLLOW: Final[Mapping[str, Follow]] = {

@@ -32,13 +32,13 @@ class Relay:
     """Listens on a free port of this machine and forwards to one address.
 
     Args:
-        port: of the address; `host` is this machine unless told.
+        port: of the address; `host` is this machine unless told. `target` may move to another.
         lifetime: asked at each new connection for the bytes, both ways together, after which it is cut; None
             lets it live. The cut falls wherever that byte lies, mostly in the middle of a message.
     """
 
     def __init__(self, port: int, host: str = _HOST, *, lifetime: Callable[[], int | None] = lambda: None) -> None:
-        self._target = (host, port)
+        self.target = (host, port)
         self._lifetime = lifetime
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,7 +96,7 @@ class Relay:
         connection = _Connection(writer, self._lifetime())
         self._connections.add(connection)
         try:
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
+            far_reader, far_writer = await asyncio.open_connection(*self.target)
             connection.writers.append(far_writer)
             if connection not in self._connections:  # cut while it was being opened
                 connection.cut()

@@ -19,9 +19,13 @@ _CREATE = """mutation($input: CreateAssetJobInput!) { createAssetJob(input: $inp
 class Api:
     """An API that serves, without a worker at first."""
 
-    port: int
+    process: Process
     start: Start
     environment: dict[str, str]
+
+    @property
+    def port(self) -> int:
+        return int(self.process.wait_for(r"running on http://127\.0\.0\.1:(\d+)").group(1))
 
     @property
     def address(self) -> str:
@@ -30,6 +34,10 @@ class Api:
     @property
     def url(self) -> str:
         return f"http://{self.address}"
+
+    def another(self) -> "Api":
+        """Start one more API of the same system."""
+        return start_api(self.start, self.environment)
 
     def start_worker(self, **environment: str) -> Process:
         return self.start("-m", "worker", **self.environment | environment)
@@ -43,12 +51,16 @@ class Api:
         return job
 
 
+def start_api(start: Start, environment: dict[str, str]) -> Api:
+    return Api(
+        start("-m", "uvicorn", "server:app", "--port", "0", "--no-access-log", **environment), start, environment
+    )
+
+
 @pytest.fixture
 def api(start: Start, environment: dict[str, str]) -> Api:
     """Start an API process."""
-    process = start("-m", "uvicorn", "server:app", "--port", "0", "--no-access-log", **environment)
-    port = process.wait_for(r"running on http://127\.0\.0\.1:(\d+)").group(1)
-    return Api(int(port), start, environment)
+    return start_api(start, environment)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.conftest import Api
 from tests.conftest import until
-from tests.followers import FOLLOW, Follow, Following, Item, Subscription
+from tests.followers import FOLLOW, Follow, Following, Item, Subscriber, Subscription
 from tests.processes import ask
 from tests.relay import Relay
 
@@ -20,7 +20,7 @@ JOB = f"subscription($jobId: ID!, $after: String) {{ jobUpdates(jobId: $jobId, a
 WORLD = f"subscription($worldId: ID!, $after: String) {{ worldUpdates(worldId: $worldId, after: $after) {ITEM} }}"
 LIST = "query($worldId: ID!) { jobs(filter: {worldId: $worldId}) { updatesCursor } }"
 THREE_RUNS = {"duration_ms": 300, "steps": 5, "fail_attempts": 2}
-JOBS = 12
+JOBS = 10
 
 
 @pytest.fixture(params=sorted(FOLLOW))
@@ -88,7 +88,7 @@ async def test_nothing_is_missed_repeated_or_reordered_while_connections_are_cut
     async with Relay(api.port, lifetime=a_life) as relay, follow(relay.address, subscriptions) as following:
         *subscribers, world = following.subscribers
         await reached(following, lambda: all(subscriber.items for subscriber in subscribers[::2]))
-        api.start_worker(LOREKEEPER_WORKER_CONCURRENCY="4")
+        api.start_worker(LOREKEEPER_WORKER_CONCURRENCY="5")
         async with asyncio.TaskGroup() as group:
             cutting = group.create_task(cut_at_random(relay))
             await reached(following, lambda: all(subscriber.ended for subscriber in subscribers))
@@ -103,11 +103,37 @@ async def test_nothing_is_missed_repeated_or_reordered_while_connections_are_cut
         assert kinds == {"TRANSITION"}
         assert found[-1]["status"] == "SUCCEEDED"
         assert {item["jobId"] for item in subscriber.items} == {job["id"]}
+    assert received_by(world) == await log_of("eldoria", environment["DATABASE_URL"])
+
+
+async def test_an_api_ends_at_once_although_its_clients_come_back_and_they_resume_at_another(
+    follow: Follow, api: Api, environment: dict[str, str]
+) -> None:
+    """Falls where a stream can begin after those under way were told to end: nobody ends that one."""
+    listed = ask(api.url, LIST, {"worldId": "eldoria"})["data"]["jobs"]
+    jobs = [api.create("eldoria", THREE_RUNS) for _ in range(4)]
+    watching: list[Subscription] = [(WORLD, {"worldId": "eldoria", "after": listed["updatesCursor"]})] * 30
+    async with Relay(api.port) as relay, follow(relay.address, watching) as following:
+        await reached(following, lambda: all(world.items for world in following.subscribers))
+        api.start_worker()
+        await reached(following, lambda: len(following.subscribers[0].items) > len(jobs))
+        await asyncio.to_thread(api.process.stop, within_s=5)
+        relay.target = ("127.0.0.1", api.another().port)
+        everything = 7 * len(jobs)
+        await reached(
+            following, lambda: all(len(transitions(world.items)) == everything for world in following.subscribers)
+        )
+    log = await log_of("eldoria", environment["DATABASE_URL"])
+    assert all(received_by(world) == log for world in following.subscribers)
+
+
+def received_by(world: Subscriber) -> dict[UUID, list[tuple[int, str]]]:
+    """Return the transitions that a subscriber to a world received by job, in order."""
     received = defaultdict(list)
     for item in transitions(world.items):
         assert item["kind"] == "TRANSITION"
         received[UUID(item["jobId"])].append((item["seq"], item["status"]))
-    assert received == await log_of("eldoria", environment["DATABASE_URL"])
+    return received
 
 
 def a_life() -> int:
