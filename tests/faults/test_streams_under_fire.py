@@ -72,21 +72,22 @@ async def test_nothing_is_missed_repeated_or_reordered(parts: System, way: Way) 
     """
     async with harm(parts, way) as address, Crowd() as crowd:
 
-        def follow(*streams: Stream) -> None:
+        def follow(*streams: Stream, most: int) -> None:
+            """Let one more subscriber follow: some resume after so many items at the most, some come late."""
             number = len(crowd.subscribers)
-            patience = _restless if number % 4 == 1 else _patient
+            patience = (lambda: random.randint(1, most)) if number % 4 == 1 else lambda: None
             late_s = random.uniform(0, LATE_S) if number % 4 > 1 else 0
             crowd.join(Subscriber(address, streams, patience=patience), late_s=late_s)
 
         cursors = {world: await parts.updates_cursor(world) for world in WORLDS}
         for number in range(size(6, 25)):
             world = WORLDS[number % len(WORLDS)]
-            follow(Stream.of_world(world, None if number % 8 == 7 else cursors[world]))
+            follow(Stream.of_world(world, None if number % 8 == 7 else cursors[world]), most=50)
         jobs: list[Created] = []
         for _ in range(size(40, 200) // len(WORLDS) // TOGETHER):
             jobs += await create_together(parts, [a_job(world) for world in WORLDS for _ in range(TOGETHER)])
         for number in range(size(6, 25)):
-            follow(*(Stream.of_job(job, whole=number % 8 != 3) for job in random.sample(jobs, AT_ONCE)))
+            follow(*(Stream.of_job(job, whole=number % 8 != 3) for job in random.sample(jobs, AT_ONCE)), most=5)
         await parts.settle(within_s=120)
         await create_together(parts, [{"worldId": world, "priority": MARKER} for world in WORLDS])
         await parts.settle()
@@ -136,14 +137,6 @@ async def _kill_redis(system: System) -> None:
 
 async def create_together(system: System, wanted: Sequence[dict[str, Any]]) -> list[Created]:
     return await asyncio.gather(*(system.insist(changes) for changes in wanted))
-
-
-def _restless() -> int | None:
-    return random.randint(1, 6)
-
-
-def _patient() -> int | None:
-    return None
 
 
 def a_job(world: str) -> dict[str, Any]:
