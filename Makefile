@@ -1,4 +1,4 @@
-# `make help` lists the targets. Everything lands in .venv/, web/dist/ and two folders node_modules/.
+# `make help` lists the targets. Everything lands in .venv/, web/dist/ and three folders node_modules/.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -9,7 +9,7 @@ PAGE   := web/dist/graphql.html
 REAL   := tests/clients/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak check format lock clean
+.PHONY: help setup run test soak bench check format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: $(DEV) $(PAGE) $(REAL) ## Run the tests (ARGS="-k name" to choose)
 soak: $(DEV) ## Run the fault tests in their long form
 	@LOREKEEPER_SOAK=1 $(BIN)/python -m pytest -rP tests/faults $(ARGS)
 
+bench: $(DEV) $(PAGE) ## Measure the streams against their budgets (ARGS="--quick" to see that it works)
+	@$(BIN)/python -m bench.streams $(ARGS)
+
 check: $(DEV) ## Format, lint, types, import direction
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -39,7 +42,7 @@ lock: $(DEV) ## Write the lock files anew from pyproject.toml
 	@sh requirements/lock.sh $(BIN)/uv
 
 clean: ## Remove what was installed and built; keeps .lorekeeper/
-	rm -rf $(VENV) web/node_modules web/dist tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) web/node_modules web/dist tests/clients/node_modules bench/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
