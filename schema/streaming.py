@@ -79,9 +79,13 @@ class HttpStream:
     async def _finish(self) -> None:
         try:
             async with asyncio.timeout(_LAST_WORDS.total_seconds()):
-                if not self._started:
-                    await self._send({"type": "http.response.start", "status": 503, "headers": []})
-                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+                if self._started:
+                    await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+                else:
+                    # No status would do: an EventSource takes any other than 200 as final.
+                    abort(self._receive)
+                    while (await self._receive())["type"] != "http.disconnect":
+                        pass
         except TimeoutError:
             abort(self._receive)
 
