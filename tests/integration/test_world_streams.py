@@ -202,7 +202,7 @@ async def test_cursors_of_live_updates_resume_as_exactly(services: Resources) ->
 async def test_between_a_page_and_its_stream_nothing_is_missed_or_repeated(services: Resources) -> None:
     world = World(services)
     creating = asyncio.create_task(_keep_creating(world, 60))
-    await asyncio.sleep(0.05)
+    await until(lambda: len(world.log) > 10)
     async with services.database.connect() as connection:
         page = await page_of_jobs(connection, JobFilter(world_id=WORLD), Keyset(limit=1000))
     listed = {state.job.id: state.job.seq for state in page.states}
