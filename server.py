@@ -71,8 +71,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         supervisor.start("clients", app.state.clients.run)
         app.state.resources = resources
         app.state.supervisor = supervisor
-        _spare_the_collector()
-        with told_to_end(app.state.clients.leave, server=uvicorn.Server):
+        with _rare_collections(), told_to_end(app.state.clients.leave, server=uvicorn.Server):
             yield
         try:
             async with asyncio.timeout(_CLOSE_GRACE_S):
@@ -82,15 +81,23 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             log.warning("server.undelivered")
 
 
-def _spare_the_collector() -> None:
+@contextmanager
+def _rare_collections() -> Iterator[None]:
     """Keep the garbage collector from walking every connection whenever some objects were made.
 
     What is here stays; and what thousands of idle subscriptions consist of would be walked over and over: that
     takes half of the time while updates are delivered, and pauses of a quarter of a second.
     """
+    thresholds = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 10, 10)
+    try:
+        yield
+    finally:
+        # Whoever runs the application inside of a larger program has its collector back.
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 async def healthz(_: Request) -> Response:

@@ -49,9 +49,6 @@ class Clients:
         self._clients: dict[Client, float] = {}
         self._leaving = False
 
-    def __len__(self) -> int:
-        return len(self._clients)
-
     @contextmanager
     def admitted(self, caller: str) -> Iterator[None]:
         """Count a connection of a caller inside the block.

@@ -125,7 +125,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         return self.connection_acknowledged and len(self.operations) >= self.view.max_operations
 
     async def _ping(self) -> None:
-        with suppress(WebSocketDisconnected, RuntimeError):
+        with suppress(WebSocketDisconnected):
             await self.send_message({"type": "ping"})
 
     async def _drop(self) -> None:

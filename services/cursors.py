@@ -44,7 +44,7 @@ def job_position(cursor: str, job_id: UUID) -> int:
         raise InvalidInput(["after"], "is the cursor of another job")
     seq = int(parts[1])
     if seq < 0:
-        raise InvalidInput(["after"], "is not a cursor of this kind")
+        raise _refusal("after")
     return seq
 
 
@@ -78,14 +78,12 @@ def world_position(cursor: str, world_id: str) -> Position:
     Raises:
         InvalidInput: the cursor is garbled, or belongs to something else.
     """
-    refusal = InvalidInput(["after"], "is not a cursor of this kind")
-    if len(cursor) > _LONGEST:
-        raise refusal
+    packed = _bytes(cursor, "after")
+    refusal = _refusal("after")
     try:
-        packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         version, kind, digest = _WORLD.unpack_from(packed)
         xmin, width, count, *gaps = _numbers(packed[_WORLD.size :])
-    except (binascii.Error, ValueError, struct.error):
+    except (ValueError, struct.error):
         raise refusal from None
     if (version, kind) != (_VERSION, _WORLD_KIND) or count > len(gaps):
         raise refusal
@@ -159,12 +157,24 @@ def _encode(packed: bytes) -> str:
 
 
 def _decode(cursor: str, shape: struct.Struct, kind: int, argument: str = "after") -> tuple[bytes, ...]:
-    refusal = InvalidInput([argument], "is not a cursor of this kind")
+    packed = _bytes(cursor, argument)
     try:
-        packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         version, found_kind, *parts = shape.unpack(packed)
-    except (binascii.Error, ValueError, struct.error):
-        raise refusal from None
+    except struct.error:
+        raise _refusal(argument) from None
     if (version, found_kind) != (_VERSION, kind) or _encode(packed) != cursor:
-        raise refusal
+        raise _refusal(argument)
     return tuple(parts)
+
+
+def _bytes(cursor: str, argument: str) -> bytes:
+    if len(cursor) > _LONGEST:
+        raise _refusal(argument)
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise _refusal(argument) from None
+
+
+def _refusal(argument: str) -> InvalidInput:
+    return InvalidInput([argument], "is not a cursor of this kind")

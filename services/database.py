@@ -14,12 +14,15 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from services.backoff import delay
 from services.errors import DatabaseUnavailable
 
 _PASSING_CLASSES: Final = frozenset({"08", "53", "57", "58"})
 """SQLSTATE classes that say the server cannot serve now: connection, resources, operator, system error."""
 _PASSING_STATES: Final = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the same statement may succeed when sent again."""
+_PAUSE_BASE: Final = timedelta(milliseconds=200)
+_PAUSE_MOST: Final = timedelta(seconds=2)
 _MISUSE: Final = (
     _driver.DataError,
     _driver.ProgrammingError,
@@ -77,6 +80,11 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+async def pause(failures: int) -> None:
+    """Wait before PostgreSQL is asked again, after so many failures in a row."""
+    await asyncio.sleep(delay(failures, base=_PAUSE_BASE, most=_PAUSE_MOST).total_seconds())
 
 
 def asyncpg_url(url: str) -> URL:

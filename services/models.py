@@ -77,7 +77,8 @@ _TEXTS: Final[Any] = ARRAY(Text)
 _NOW: Final = text("clock_timestamp()")
 
 
-def _sql(statuses: frozenset[JobStatus]) -> str:
+def sql_list(statuses: frozenset[JobStatus]) -> str:
+    """Return statuses as SQL writes them behind IN."""
     return ", ".join(f"'{status}'" for status in sorted(statuses))
 
 
@@ -121,7 +122,7 @@ class Job(JobRecord, table=True):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint(f"(finished_at IS NOT NULL) = (status IN ({_sql(FINAL)}))", "ck_jobs_finished_at"),
+        CheckConstraint(f"(finished_at IS NOT NULL) = (status IN ({sql_list(FINAL)}))", "ck_jobs_finished_at"),
         CheckConstraint("(lease_expires_at IS NOT NULL) = (status = 'PROCESSING')", "ck_jobs_lease"),
         CheckConstraint("(next_attempt_at IS NOT NULL) = (status = 'RETRYING')", "ck_jobs_next_attempt"),
         CheckConstraint(
@@ -195,7 +196,7 @@ class Transition(TransitionRecord, table=True):
         CheckConstraint("(seq = 1) = (previous_status IS NULL)", "ck_transitions_previous"),
         Index("ix_transitions_world", "world_id", "xid", "id"),
         # The last transition of a job that ended is final and stays for ever: pruning does not look at it.
-        Index("ix_transitions_prunable", "at", postgresql_where=text(f"status IN ({_sql(LIVE)})")),
+        Index("ix_transitions_prunable", "at", postgresql_where=text(f"status IN ({sql_list(LIVE)})")),
     )
 
 

@@ -41,13 +41,8 @@ class Snapshot:
         at = bisect_left(self.in_progress, xid)
         return at == len(self.in_progress) or self.in_progress[at] != xid
 
-    def advanced(self, later: "Snapshot", *, below: int | None = None) -> "Snapshot":
-        """Return what is covered by this snapshot, or by a later one among the transactions below an xid.
-
-        Without `below` that is the later snapshot.
-        """
-        if below is None:
-            return later
+    def advanced(self, later: "Snapshot", *, below: int) -> "Snapshot":
+        """Return what is covered by this snapshot, or by a later one among the transactions below an xid."""
         in_progress = [xid for xid in later.in_progress if xid < below]
         in_progress += [xid for xid in self.in_progress if xid >= below]
         xmax = max(below, self.xmax)
@@ -71,6 +66,11 @@ class Position:
     def ranges(self) -> list[tuple[int, int]]:
         """The ids beyond the snapshot as ranges, each from its first to before its second; ascending, apart."""
         return list(zip(self._starts, self._ends, strict=True))
+
+    @property
+    def pieces(self) -> int:
+        """How many ranges there are."""
+        return len(self._starts)
 
     def covers(self, xid: int, entry_id: int) -> bool:
         """Whether the reader has been given an entry."""

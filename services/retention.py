@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.lifecycle import LIVE
+from services.models import sql_list
 
 # A live job keeps its whole history, however old: whoever follows it may still be reading. Of one that ended, the
 # last transition stays for ever: it is where a stream whose cursor lies before it finds that history is missing.
@@ -14,7 +15,7 @@ from services.lifecycle import LIVE
 _PRUNE: Final = text(f"""
 WITH old AS MATERIALIZED (
     SELECT t.job_id, j.seq FROM transitions t JOIN jobs j ON j.id = t.job_id
-    WHERE t.status IN ({", ".join(f"'{status}'" for status in sorted(LIVE))})
+    WHERE t.status IN ({sql_list(LIVE)})
       AND t.at < clock_timestamp() - :age_s * interval '1 second'
       AND j.finished_at < clock_timestamp() - :age_s * interval '1 second'
     ORDER BY t.at LIMIT :most)

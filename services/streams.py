@@ -13,9 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
-from services.backoff import delay
 from services.cursors import job_position, world_cursor, world_position
-from services.database import Database
+from services.database import Database, pause
 from services.errors import DatabaseUnavailable, InvalidInput
 from services.events import job_channel, world_channel
 from services.feed import Feed
@@ -34,8 +33,6 @@ _CHECK_BLIND: Final = timedelta(seconds=1)
 """The same while Redis is away."""
 _UNDER_WAY: Final = timedelta(milliseconds=500)
 """How long a message may take that tells of what the log has already."""
-_RETRY_BASE: Final = timedelta(milliseconds=200)
-_RETRY_MOST: Final = timedelta(seconds=2)
 
 _Result = TypeVar("_Result")
 
@@ -166,7 +163,7 @@ class _JobReader:
     async def items(self) -> AsyncGenerator[StreamItem, None]:
         """Yield what the job becomes, until the end."""
         if self._position is None:
-            yield self._present(UpdateKind.SNAPSHOT, await self._read())
+            yield self._present(UpdateKind.SNAPSHOT, await self._read(limit=1))
         else:
             self.seen = self._position
             async for missed in self._replayed(await self._read()):
@@ -211,9 +208,9 @@ class _JobReader:
         self._pass(update)
         return StreamItem(update)
 
-    async def _read(self) -> LogPage:
+    async def _read(self, *, limit: int = PAGE) -> LogPage:
         async with self._database.connect() as connection:
-            return await read_log(connection, self.job_id, after=self.seen, limit=PAGE)
+            return await read_log(connection, self.job_id, after=self.seen, limit=limit)
 
 
 class _WorldReader:
@@ -299,4 +296,4 @@ async def _patiently(read: Callable[[], Awaitable[_Result]]) -> _Result:
             return await read()
         except DatabaseUnavailable:
             failures += 1
-            await asyncio.sleep(delay(failures, base=_RETRY_BASE, most=_RETRY_MOST).total_seconds())
+            await pause(failures)

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.errors import InvalidInput
 from services.lifecycle import LIVE
+from services.models import sql_list
 from services.positions import Position, Snapshot
 from services.rows import (
     ASSET_RESULT,
@@ -74,7 +75,7 @@ SELECT CAST(pg_current_snapshot() AS text) AS snapshot, j.id, j.seq
 FROM (SELECT) AS one
 LEFT JOIN (
     SELECT id, seq FROM jobs
-    WHERE world_id = :world_id AND status IN ({", ".join(f"'{status}'" for status in sorted(LIVE))})
+    WHERE world_id = :world_id AND status IN ({sql_list(LIVE)})
     ORDER BY id DESC LIMIT {_MOST_LIVE}
 ) AS j ON true
 """)  # noqa: S608 - the interpolated parts are ours

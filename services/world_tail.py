@@ -9,6 +9,7 @@ and what waits for many is kept once.
 """
 
 import asyncio
+from collections.abc import Iterable
 from datetime import timedelta
 from math import inf
 from typing import Final
@@ -16,10 +17,10 @@ from uuid import UUID
 
 import structlog
 
-from services.backoff import delay
 from services.cursors import world_cursor
-from services.database import Database
+from services.database import Database, pause
 from services.errors import DatabaseUnavailable, InvalidInput
+from services.inbox import BUFFER_BYTES
 from services.positions import Position
 from services.updates import JobUpdate, StreamItem, UpdateKind
 from services.world_log import add, covers, read_present, read_world
@@ -34,13 +35,9 @@ _BREATH: Final = timedelta(milliseconds=250)
 """The least time between two readings for the sake of short cursors."""
 _MOST_KNOWN: Final = 50_000
 """Live jobs of a world whose progress is passed on."""
-BUFFER_BYTES: Final = 256 * 1024
-"""What may be kept for the sake of each subscriber that lags; beyond, it reads the log."""
 _MOST_KEPT: Final = 16 * 1024 * 1024
-"""What may be kept for all of them."""
+"""Bytes that may be kept for the sake of all subscribers that lag, where for each it is `BUFFER_BYTES`."""
 _INSPECTED_EVERY: Final = BUFFER_BYTES // 8
-_RETRY_BASE: Final = timedelta(milliseconds=200)
-_RETRY_MOST: Final = timedelta(seconds=2)
 
 log = structlog.get_logger(__name__)
 
@@ -126,7 +123,7 @@ class WorldTail:
         """The latest progress of each live job."""
         self._inspected = 0
         self._stale = False
-        self._waiters: list[asyncio.Future[None]] = []
+        self._refreshing: list[asyncio.Future[None]] = []
         self._reading: asyncio.Task[None] | None = None
         self._read_at = 0.0
         self._meanwhile: list[JobUpdate] = []
@@ -141,7 +138,7 @@ class WorldTail:
             # Progress of a run whose beginning was not passed on would come out of order.
             if self._seqs.get(update.job.id) == update.seq:
                 self._append(StreamItem(update, item.size, self.cursor))
-        elif update.xid is None or len(self._position.ranges) >= _MOST_RANGES_EVER:
+        elif update.xid is None or self._position.pieces >= _MOST_RANGES_EVER:
             self.poke()
         elif not covers(self._position, update):
             if update.seq == 1 or self._seqs.get(update.job.id) == update.seq - 1:
@@ -173,7 +170,7 @@ class WorldTail:
             DatabaseUnavailable: the log cannot be read.
         """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._refreshing.append(waiter)
         self.poke()
         await waiter
 
@@ -189,10 +186,9 @@ class WorldTail:
         try:
             while self._stale:
                 self._stale = False
-                waiters, self._waiters = self._waiters, []
+                waiters, self._refreshing = self._refreshing, []
                 try:
                     await self._read()
-                    failures = 0
                 except Exception as error:
                     if not isinstance(error, DatabaseUnavailable):
                         log.exception("tail.failed", world=self.world_id)
@@ -204,10 +200,10 @@ class WorldTail:
                         if not waiter.done():
                             waiter.set_exception(error)
                     failures += 1
-                    await asyncio.sleep(delay(failures, base=_RETRY_BASE, most=_RETRY_MOST).total_seconds())
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_result(None)
+                    await pause(failures)
+                else:
+                    failures = 0
+                    _answer(waiters)
         finally:
             self._reading = None
 
@@ -256,7 +252,7 @@ class WorldTail:
                 del self._seqs[next(iter(self._seqs))]
         self.cursor = world_cursor(self.world_id, self._position)
         self._append(StreamItem(update, size, self.cursor))
-        if len(self._position.ranges) > _MOST_RANGES and self._rested():
+        if self._position.pieces > _MOST_RANGES and self._rested():
             self.poke()
 
     def _rested(self) -> bool:
@@ -277,9 +273,7 @@ class WorldTail:
         self._wake()
 
     def _wake(self) -> None:
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        _answer(self.waiters)
 
     def _inspect(self) -> None:
         """Let go of followers for whose sake too much is kept: for many who lag as far, more may be."""
@@ -291,3 +285,9 @@ class WorldTail:
                 for _, follower in lagging[:number]:
                     follower.link = None
                 return
+
+
+def _answer(waiters: Iterable[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
