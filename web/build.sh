@@ -8,14 +8,6 @@ cd "$(dirname "$0")/.."
 . web/node.sh
 cd web
 
-if [ -n "$no_node" ]; then
-    echo "No web page: $no_node" >&2
-    exit 0
-fi
-echo "Building the web page ..."
-if ! install_packages; then
-    echo "No web page: $no_packages" >&2
-    exit 0
-fi
+install_packages_or_end "No web page" "Building the web page ..."
 npm run --silent build -- --logLevel warn
 touch dist/graphql.html

@@ -20,9 +20,15 @@ else
     no_node="there is no Node.js from 20.19 on, and its wheel cannot be installed. ${said##*ERROR: }"
 fi
 
-# Installs what the lock file of this folder names; where that fails, the reason is in `no_packages`.
-install_packages() {
+# Installs what the lock file of this folder names; says what is being done ($2). Where that fails, or there is no
+# Node.js, one line says what there is not ($1) and why, and the script ends well.
+install_packages_or_end() {
+    if [ -n "$no_node" ]; then
+        echo "$1: $no_node" >&2
+        exit 0
+    fi
+    echo "$2"
     said=$(npm ci --loglevel error --no-audit --no-fund 2>&1) && return
-    no_packages="its packages cannot be installed. $(echo "$said" | sed -n '1s/^npm error //p')"
-    return 1
+    echo "$1: its packages cannot be installed. $(echo "$said" | sed -n '1s/^npm error //p')" >&2
+    exit 0
 }

@@ -7,15 +7,7 @@ cd "$(dirname "$0")/../.."
 . web/node.sh
 cd tests/clients
 
-if [ -n "$no_node" ]; then
-    echo "No real clients for the tests: $no_node" >&2
-    exit 0
-fi
-echo "Installing the clients for the tests ..."
-if ! install_packages; then
-    echo "No real clients for the tests: $no_packages" >&2
-    exit 0
-fi
+install_packages_or_end "No real clients for the tests" "Installing the clients for the tests ..."
 # What the tests run: where Node.js is, was found out here.
 mkdir -p node_modules/.bin
 ln -sf "$(command -v node)" node_modules/.bin/node
