@@ -10,23 +10,18 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from services.cursors import world_cursor
 from services.database import Database
 from services.job_store import advance, create
 from services.lifecycle import Event
 from services.moves import Move, Moved
 from services.resources import Resources
-from services.streams import WorldFilter
 from services.updates import JobUpdate
-from services.world_log import read_present
 from tests.conftest import until
 from tests.factories import a_new_job
+from tests.worlds import ALL, WORLD, Entry, present
 
-WORLD = "eldoria"
 WRITERS = 16
 ROUNDS = 60
-ALL = WorldFilter()
-Entry = tuple[UUID, int]
 _INVERTED = """
 SELECT count(*) FROM transitions t JOIN transitions u USING (job_id) WHERE u.seq > t.seq AND u.xid < t.xid
 """
@@ -111,8 +106,8 @@ async def held_open(database_url: str) -> AsyncIterator[Database]:
 @pytest.mark.timeout(150)
 async def test_no_cursor_passes_a_transaction_that_commits_late(services: Resources, held_open: Database) -> None:
     """Falls where `Snapshot.covers` forgets what was in progress, or `read_world` what precedes a chosen entry."""
+    start = await present(services)
     async with services.database.connect() as connection:
-        start = world_cursor(WORLD, (await read_present(connection, WORLD)).position)
         shared = await create(connection, [a_new_job(world_id=WORLD, max_attempts=100) for _ in range(3)])
     subscribers = [Subscriber(services, start, cut=cut) for cut in (0, 0, 0.01, 0.01, 0.05, 0.2)]
     naive = Naive(services)
