@@ -119,8 +119,8 @@ class Sending:
         self.since = monotonic() if self._under_way else None
 
 
-def abort(receive: Receive) -> None:
-    """Cut a connection at once, with what waits to be sent.
+def abort(receive: Receive) -> bool:
+    """Cut a connection at once, with what waits to be sent; returns whether it could be done.
 
     ASGI has no word for it: closing waits until the client has read everything, and this one does not read. The
     servers that we know (uvicorn's) give applications a method of an object that has the transport.
@@ -128,3 +128,4 @@ def abort(receive: Receive) -> None:
     transport: Any = getattr(getattr(receive, "__self__", None), "transport", None)
     if transport is not None:
         transport.abort()
+    return transport is not None

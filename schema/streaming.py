@@ -1,7 +1,6 @@
 """Streams over HTTP: what server-sent events and multipart add to Strawberry's transports."""
 
 import asyncio
-from datetime import timedelta
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -12,8 +11,6 @@ from strawberry.http.streaming import JSONEncoder, SSETransport
 from schema.clients import Clients, Sending, abort
 
 LAST_EVENT_ID: Final = "last-event-id"
-_LAST_WORDS: Final = timedelta(seconds=2)
-"""How long the end of a response may wait for a client that does not read."""
 
 
 class EventPayload(dict[str, Any]):
@@ -42,9 +39,7 @@ class HttpStream:
         self._send = send
         self._sending = Sending()
         self._task = asyncio.current_task()
-        self._leaving = False
-        self._dropped = False
-        self._started = False
+        self._cut = False
 
     @property
     def blocked_since(self) -> float | None:
@@ -56,14 +51,13 @@ class HttpStream:
 
     def drop(self) -> None:
         """Cut the connection: there is no code to give."""
-        self._dropped = True
-        abort(self._receive)
-        self._stop()
+        self._cut = True
+        if self._task is not None:
+            self._task.cancel()
 
     def leave(self) -> None:
-        """End the response without the event that says the stream is complete: the client resumes."""
-        self._leaving = True
-        self._stop()
+        """Cut the connection: a response that ends well counts as complete, and any status but 200 as final."""
+        self.drop()
 
     async def serve(self, response: Response, scope: Scope, clients: Clients) -> None:
         """Send the response to its end."""
@@ -71,29 +65,13 @@ class HttpStream:
             try:
                 await response(scope, self._receive, self._send_watched)
             except asyncio.CancelledError:
-                if self._task is None or not (self._leaving or self._dropped) or self._task.uncancel() > 0:
+                if self._task is None or not self._cut or self._task.uncancel() > 0:
                     raise
-        if self._leaving and not self._dropped:
-            await self._finish()
-
-    async def _finish(self) -> None:
-        try:
-            async with asyncio.timeout(_LAST_WORDS.total_seconds()):
-                if self._started:
-                    await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-                else:
-                    # No status would do: an EventSource takes any other than 200 as final.
-                    abort(self._receive)
-                    while (await self._receive())["type"] != "http.disconnect":
-                        pass
-        except TimeoutError:
-            abort(self._receive)
+        if self._cut and abort(self._receive):
+            # The server takes it for a fault if we end before it knows that the connection is gone.
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
 
     async def _send_watched(self, message: Message) -> None:
         with self._sending:
             await self._send(message)
-        self._started = True
-
-    def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()

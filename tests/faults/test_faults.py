@@ -209,7 +209,7 @@ async def test_a_duplicate_of_every_message_runs_nothing_twice(system: System) -
 async def test_sigterm_at_any_moment_strands_no_job(system: System) -> None:
     """Falls where a claim is cancelled half way: what it claimed is nobody's until the lease runs out."""
     for _ in range(size(3, 25)):
-        worker = system.start_worker()
+        worker = await system.ready_worker()  # before that, the signal simply ends it
         await system.load(60, dict, at_once=20)
         await asyncio.sleep(random.uniform(0, 1.2))
         assert worker.stop() == 0

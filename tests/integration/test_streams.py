@@ -173,16 +173,16 @@ async def test_what_happens_while_redis_is_lost_is_delivered_when_it_is_back(unc
         assert await seqs(stream) == [3, 4, 5, 6, 7]
 
 
-async def test_a_live_update_costs_no_sql(services: Resources) -> None:
-    job = await Job.create(services)
-    async with watching(services, job) as stream:
+async def test_a_live_update_costs_no_sql(unchecked: Resources) -> None:
+    job = await Job.create(unchecked)
+    async with watching(unchecked, job) as stream:
         await anext(stream)
         moves = [JobUpdate.of_move(job.moved)]
         for event in (Event.RELEASE, Event.CLAIM, Event.SUCCEED):
             await job.take(event, publish=False)
             moves.append(JobUpdate.of_move(job.moved))
         with recorded_statements() as statements:
-            services.publisher.publish(moves)
+            unchecked.publisher.publish(moves)
             assert await seqs(stream) == [3, 4, 5]
         assert statements == []
 
