@@ -177,6 +177,7 @@ async def test_a_live_update_costs_no_sql(unchecked: Resources) -> None:
     job = await Job.create(unchecked)
     async with watching(unchecked, job) as stream:
         await anext(stream)
+        await unchecked.dispatcher.drain()  # its statement is not the stream's
         moves = [JobUpdate.of_move(job.moved)]
         for event in (Event.RELEASE, Event.CLAIM, Event.SUCCEED):
             await job.take(event, publish=False)
