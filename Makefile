@@ -39,7 +39,7 @@ format: $(DEV) ## Format the code and apply safe fixes
 	$(BIN)/ruff check --fix .
 
 lock: $(DEV) ## Write the lock files anew from pyproject.toml
-	@sh requirements/lock.sh $(BIN)/uv
+	@sh requirements/lock.sh $(CURDIR)/$(BIN)/uv
 
 clean: ## Remove what was installed and built; keeps .lorekeeper/
 	rm -rf $(VENV) web/node_modules web/dist tests/clients/node_modules bench/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

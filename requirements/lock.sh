@@ -14,3 +14,4 @@ have=$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' run.lock)
 # shellcheck disable=SC2086 - one option and one name a line
 compile --extra local --extra dev -c run.lock $have ../pyproject.toml -o dev.lock
 sed -n 's/^node = \["\(.*\)"\]$/\1/p' ../pyproject.toml | compile - -o node.lock
+sed -n 's/^codegen = \["\(.*\)"\]$/\1/p' ../pyproject.toml | compile - -o codegen.lock
