@@ -1,25 +1,16 @@
 """What one operation knows: the process's resources, its caller, and the loaders that batch its reads."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info
 
+from services.access import Caller, Scope
+from services.errors import Unauthenticated
 from services.job_queries import JobState, find_assets, find_derivations, find_jobs
 from services.models import AssetRecord, DerivationRecord
 from services.resources import Resources
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks."""
-
-    subject: str
-
-
-ANONYMOUS = Caller("anonymous")
 
 
 class Context:
@@ -27,7 +18,7 @@ class Context:
 
     Args:
         resources: what the process works with.
-        caller: who asks.
+        caller: who asks; None until a WebSocket has told.
         base_url: the address under which the caller reached this server.
         lasting: whether the context outlives one answer, as that of a WebSocket does. Its loaders then batch
             but do not remember, for rows change.
@@ -38,38 +29,61 @@ class Context:
     def __init__(
         self,
         resources: Resources,
-        caller: Caller,
+        caller: Caller | None,
         base_url: str,
         *,
         lasting: bool,
         resume_after: str | None = None,
     ) -> None:
         self.resources = resources
-        self.caller = caller
+        self.identity = caller
         self.base_url = base_url
         self.resume_after = resume_after
         self._remembers = not lasting
         self.connection_params: dict[str, object] | None = None
 
+    @property
+    def caller(self) -> Caller:
+        """Who asks.
+
+        Raises:
+            Unauthenticated: nobody has told.
+        """
+        if self.identity is None:
+            raise Unauthenticated("A token is needed.")
+        return self.identity
+
+    def require(self, scope: Scope) -> Caller:
+        """Return the caller, if it may do this.
+
+        Raises:
+            Unauthenticated: nobody has told who asks.
+            Forbidden: the caller's token does not have the scope.
+        """
+        self.caller.require(scope)
+        return self.caller
+
     @cached_property
     def jobs(self) -> DataLoader[UUID, JobState | None]:
-        """Jobs by id."""
+        """The jobs of the caller's worlds by id."""
 
         async def load(ids: list[UUID]) -> list[JobState | None]:
             async with self.resources.database.connect() as connection:
                 found = await find_jobs(connection, ids)
-            return [found.get(job_id) for job_id in ids]
+            visible = {key: state for key, state in found.items() if self.caller.may_see(state.job.world_id)}
+            return [visible.get(job_id) for job_id in ids]
 
         return DataLoader(load, cache=self._remembers)
 
     @cached_property
     def assets(self) -> DataLoader[UUID, AssetRecord | None]:
-        """Assets by id."""
+        """The assets of the caller's worlds by id."""
 
         async def load(ids: list[UUID]) -> list[AssetRecord | None]:
             async with self.resources.database.connect() as connection:
                 found = await find_assets(connection, ids)
-            return [found.get(asset_id) for asset_id in ids]
+            visible = {key: asset for key, asset in found.items() if self.caller.may_see(asset.world_id)}
+            return [visible.get(asset_id) for asset_id in ids]
 
         return DataLoader(load, cache=self._remembers)
 

@@ -10,6 +10,7 @@ from strawberry.extensions import MaskErrors
 
 from services.errors import (
     AssetNotFound,
+    Forbidden,
     IdempotencyConflict,
     IllegalTransition,
     InvalidInput,
@@ -18,7 +19,10 @@ from services.errors import (
     PurgeForbidden,
     QueueNotFound,
     TooManyConnections,
+    TooManyMutations,
+    Unauthenticated,
     Unavailable,
+    WorldNotFound,
 )
 
 CODES: Final[Mapping[type[LorekeeperError], str]] = {
@@ -26,10 +30,14 @@ CODES: Final[Mapping[type[LorekeeperError], str]] = {
     JobNotFound: "NOT_FOUND",
     AssetNotFound: "NOT_FOUND",
     QueueNotFound: "NOT_FOUND",
+    WorldNotFound: "NOT_FOUND",
+    Unauthenticated: "UNAUTHENTICATED",
+    Forbidden: "FORBIDDEN",
     PurgeForbidden: "FORBIDDEN",
     IllegalTransition: "CONFLICT",
     IdempotencyConflict: "CONFLICT",
     TooManyConnections: "RATE_LIMITED",
+    TooManyMutations: "RATE_LIMITED",
     Unavailable: "UNAVAILABLE",
 }
 

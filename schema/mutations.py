@@ -8,6 +8,7 @@ from strawberry.scalars import JSON
 
 from schema.context import Operation
 from schema.types import AssetJob
+from services.access import Scope
 from services.intake import JobRequest, References, parse_id
 from services.models import AssetType
 
@@ -91,16 +92,18 @@ class Mutation:
     @strawberry.mutation
     async def create_asset_job(self, info: Operation, input: CreateAssetJobInput) -> CreateAssetJobPayload:  # noqa: A002
         """Ask for an asset. The job is durable when this answers."""
-        context = info.context
-        creation = await context.resources.jobs.create(input.to_request(), requested_by=context.caller.subject)
+        caller = info.context.require(Scope.WRITE)
+        creation = await info.context.resources.jobs.create(input.to_request(), caller)
         return CreateAssetJobPayload(job=AssetJob.of(creation.state), created=creation.created)
 
     @strawberry.mutation(description="QUEUED or RETRYING ends at once; PROCESSING as soon as its worker stops it.")
     async def cancel_job(self, info: Operation, id: ID) -> AssetJob:  # noqa: A002 - the contract's name
         """Cancel a job that is not final."""
-        return AssetJob.of(await info.context.resources.jobs.cancel(parse_id(id)))
+        caller = info.context.require(Scope.WRITE)
+        return AssetJob.of(await info.context.resources.jobs.cancel(parse_id(id), caller))
 
     @strawberry.mutation(description="A FAILED or CANCELLED job goes back to QUEUED with its attempts renewed.")
     async def retry_job(self, info: Operation, id: ID) -> AssetJob:  # noqa: A002 - the contract's name
         """Renew a job."""
-        return AssetJob.of(await info.context.resources.jobs.renew(parse_id(id)))
+        caller = info.context.require(Scope.WRITE)
+        return AssetJob.of(await info.context.resources.jobs.renew(parse_id(id), caller))

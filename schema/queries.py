@@ -9,6 +9,7 @@ from strawberry.utils.str_converters import to_camel_case
 from schema.connections import AssetJobConnection, PageArguments, list_jobs
 from schema.context import Operation
 from schema.types import Asset, AssetJob, Node, Provider
+from services.access import Caller, Scope
 from services.errors import InvalidInput
 from services.intake import check_name, parse_id
 from services.job_queries import JobFilter
@@ -28,8 +29,8 @@ class JobFilterInput:
     created_after: datetime | None = None
     created_before: datetime | None = None
 
-    def to_filter(self) -> JobFilter:
-        """Return the filter as the store knows it.
+    def to_filter(self, caller: Caller) -> JobFilter:
+        """Return the filter as the store knows it, confined to the caller's worlds.
 
         Raises:
             InvalidInput: an instant without a time zone or outside the calendar, or a name that cannot be one.
@@ -45,6 +46,7 @@ class JobFilterInput:
             requested_by=self.requested_by,
             created_after=_aware(self.created_after, "createdAfter"),
             created_before=_aware(self.created_before, "createdBefore"),
+            worlds=caller.worlds,
         )
 
 
@@ -66,6 +68,7 @@ class Query:
     @strawberry.field
     async def node(self, info: Operation, id: ID) -> Node | None:  # noqa: A002 - the contract's name
         """Find a job or an asset by id."""
+        info.context.require(Scope.READ)
         node_id = parse_id(id)
         state = await info.context.jobs.load(node_id)
         if state is not None:
@@ -76,6 +79,7 @@ class Query:
     @strawberry.field
     async def job(self, info: Operation, id: ID) -> AssetJob | None:  # noqa: A002 - the contract's name
         """Find a job by id."""
+        info.context.require(Scope.READ)
         state = await info.context.jobs.load(parse_id(id))
         return None if state is None else AssetJob.of(state)
 
@@ -90,16 +94,19 @@ class Query:
         before: str | None = None,
     ) -> AssetJobConnection:
         """List jobs, newest first."""
-        wanted = JobFilter() if filter is None else filter.to_filter()
+        caller = info.context.require(Scope.READ)
+        wanted = (filter or JobFilterInput()).to_filter(caller)
         return await list_jobs(info, wanted, PageArguments(first, after, last, before))
 
     @strawberry.field
     async def asset(self, info: Operation, id: ID) -> Asset | None:  # noqa: A002 - the contract's name
         """Find an asset by id."""
+        info.context.require(Scope.READ)
         record = await info.context.assets.load(parse_id(id))
         return None if record is None else Asset.of(record)
 
     @strawberry.field
     def providers(self, info: Operation) -> list[Provider]:
         """List what can be asked for."""
+        info.context.require(Scope.READ)
         return [Provider.of(spec) for spec in info.context.resources.catalog]

@@ -1,8 +1,8 @@
 """An update is executed and encoded once for all who ask for the same of it.
 
 Many subscribers of a process receive the same item, often by the same document. What distinguishes them is the
-key: the operation, the variables that its selection uses, the caller, and the address that links begin with. The
-arguments of the subscription itself say only which items arrive.
+key: the operation, the variables that its selection uses, the caller's rights, and the address that links begin
+with. The arguments of the subscription itself say only which items arrive.
 """
 
 import asyncio
@@ -168,6 +168,6 @@ def _key(executor: SharedExecutor) -> Hashable:
         # Equal documents are one object, by the parser's cache.
         id(executor.operation),
         tuple((name, repr(values[name])) for name in sorted(variables.names) if name in values),
-        context.caller,
+        context.caller.rights,
         context.base_url,
     )

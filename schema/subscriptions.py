@@ -8,7 +8,9 @@ from strawberry import ID
 
 from schema.context import Operation
 from schema.types import JobUpdate
+from services.access import Scope
 from services.intake import check_name, parse_id
+from services.job_queries import no_job
 from services.lifecycle import JobStatus
 from services.models import AssetType
 from services.streams import WorldFilter
@@ -51,8 +53,13 @@ class Subscription:
         self, info: Operation, job_id: ID, after: str | None = None
     ) -> AsyncGenerator[JobUpdate, None]:
         """Follow one job."""
-        cursor = info.context.resume_after or after
-        return _typed(info.context.resources.streams.job_updates(parse_id(job_id, ["jobId"]), cursor))
+        context = info.context
+        caller = context.require(Scope.READ)
+        wanted = parse_id(job_id, ["jobId"])
+        # What is not confined needs no look at the job's world, and most callers are not.
+        if caller.worlds is not None and await context.jobs.load(wanted) is None:
+            raise no_job(wanted)
+        return _typed(context.resources.streams.job_updates(wanted, context.resume_after or after))
 
     @strawberry.subscription(
         description="Every job of one world, until the client leaves; from now, or from 'after'. "
@@ -66,9 +73,11 @@ class Subscription:
         after: str | None = None,
     ) -> AsyncGenerator[JobUpdate, None]:
         """Follow all jobs of a world."""
+        caller = info.context.require(Scope.READ)
         wanted = WorldFilter() if filter is None else filter.to_filter()
         cursor = info.context.resume_after or after
         world = check_name(world_id, ("worldId",))
+        caller.require_world(world)
         return _typed(info.context.resources.streams.world_updates(world, wanted, cursor))
 
 

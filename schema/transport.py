@@ -23,10 +23,11 @@ from strawberry.subscriptions import (
 from strawberry.types import ExecutionResult, SubscriptionExecutionResult
 
 from schema.clients import Clients
-from schema.context import ANONYMOUS, Context
+from schema.context import Context
 from schema.sharing import SharedResult
 from schema.sockets import INIT_WAIT, RECEIVE, SEND, Handler, Socket
 from schema.streaming import LAST_EVENT_ID, EventPayload, EventStream, HttpStream
+from services.access import ANONYMOUS
 from services.errors import TooManyConnections
 from services.resources import Resources
 from services.settings import Settings, is_loopback

@@ -4,6 +4,9 @@
     ├── InvalidInput            the caller's value breaks a rule; carries the path of the field
     ├── JobNotFound             no such job for this caller
     ├── AssetNotFound           no such asset for this caller
+    ├── WorldNotFound           no such world for this caller
+    ├── Unauthenticated         no token, or one that is not valid
+    ├── Forbidden               the caller may not do this
     ├── IllegalTransition       this edge does not leave the job's status
     ├── IdempotencyConflict     the idempotency key was used with other inputs
     ├── LeaseLost               a later claim raised the fencing token
@@ -12,6 +15,7 @@
     ├── QueueNotFound           no such queue
     ├── PurgeForbidden          this installation does not allow to purge
     ├── TooManyConnections      the caller has as many connections as it may
+    ├── TooManyMutations        the caller changes more in a while than it may
     ├── ConfigurationError      a setting that cannot work
     ├── Unavailable             a service does not answer; may pass
     │   ├── DatabaseUnavailable
@@ -57,6 +61,18 @@ class AssetNotFound(LorekeeperError):
     """There is no such asset for this caller."""
 
 
+class WorldNotFound(LorekeeperError):
+    """There is no such world for this caller."""
+
+
+class Unauthenticated(LorekeeperError):
+    """The caller shows no token, or one that is not valid."""
+
+
+class Forbidden(LorekeeperError):
+    """The caller may not do this."""
+
+
 class IllegalTransition(LorekeeperError):
     """The edge does not leave the job's status."""
 
@@ -87,6 +103,12 @@ class PurgeForbidden(LorekeeperError):
 
 class TooManyConnections(LorekeeperError):
     """The caller has as many connections as it may."""
+
+
+class TooManyMutations(LorekeeperError):
+    """The caller changes more in a while than it may."""
+
+    retryable = True
 
 
 class ConfigurationError(LorekeeperError):

@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, ColumnElement, Select, Text, Uuid, and_, any_, cas
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
+from services.access import Caller
 from services.errors import JobNotFound
 from services.lifecycle import JobStatus
 from services.models import (
@@ -35,7 +36,10 @@ _READY: Final = and_(col(Asset.job_id) == col(Job.id), col(Asset.status) == Asse
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs to list; a field that is None does not limit."""
+    """Which jobs to list; a field that is None does not limit.
+
+    `worlds` is where the caller may look, whatever `world_id` asks for.
+    """
 
     world_id: str | None = None
     status: Collection[JobStatus] | None = None
@@ -44,6 +48,7 @@ class JobFilter:
     requested_by: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    worlds: Collection[str] | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return what the rows must satisfy."""
@@ -58,6 +63,8 @@ class JobFilter:
         }
         conditions = [col(field) == value for field, value in equal.items() if value is not None]
         conditions += [col(field).in_(values) for field, values in among.items() if values is not None]
+        if self.worlds is not None:
+            conditions.append(col(Job.world_id) == any_(literal(list(self.worlds), ARRAY(Text))))
         if self.created_after is not None:
             conditions.append(col(Job.created_at) > self.created_after)
         if self.created_before is not None:
@@ -103,6 +110,23 @@ async def find_jobs(connection: AsyncConnection, job_ids: Collection[UUID]) -> d
     """Read jobs by id; what does not exist is missing from the result."""
     query = select(*_JOB, *_ASSET).outerjoin(Asset, _READY).where(_among(Job.id, job_ids))
     return {state.job.id: state for state in map(_state, await connection.execute(query))}
+
+
+async def require_job(connection: AsyncConnection, job_id: UUID, caller: Caller) -> None:
+    """Check that a job exists for the caller; the world of a job never changes.
+
+    Raises:
+        JobNotFound: it does not.
+    """
+    if caller.worlds is not None:
+        world_id = await connection.scalar(select(col(Job.world_id)).where(col(Job.id) == job_id))
+        if world_id is None or not caller.may_see(world_id):
+            raise no_job(job_id)
+
+
+def no_job(job_id: UUID) -> JobNotFound:
+    """Return what is raised for a job that does not exist for the caller."""
+    return JobNotFound(f"There is no job {job_id}.")
 
 
 async def page_of_jobs(connection: AsyncConnection, wanted: JobFilter, page: Keyset) -> JobPage:
@@ -178,7 +202,7 @@ async def read_log(connection: AsyncConnection, job_id: UUID, *, after: int, lim
     )
     rows = (await connection.execute(query)).all()
     if not rows:
-        raise JobNotFound(f"There is no job {job_id}.")
+        raise no_job(job_id)
     start = len(_JOB) + len(_ASSET)
     transitions = [_record(TransitionRecord, row[start:]) for row in rows if row[start] is not None]
     return LogPage(_state(rows[0]), transitions)

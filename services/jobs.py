@@ -7,13 +7,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.access import Caller
 from services.catalog import Catalog
 from services.database import Database
 from services.dispatcher import Dispatcher
 from services.errors import IdempotencyConflict
 from services.events import Publisher
 from services.intake import JobRequest, accept
-from services.job_queries import JobState, find_identical, find_jobs_by_key
+from services.job_queries import JobState, find_identical, find_jobs_by_key, require_job
 from services.job_store import advance, create, explain
 from services.lifecycle import WAITING, Event
 from services.moves import Move, Moved, NewJob
@@ -42,17 +43,19 @@ class Jobs:
         self._dispatcher = dispatcher
         self._publisher = publisher
 
-    async def create(self, request: JobRequest, *, requested_by: str) -> Creation:
+    async def create(self, request: JobRequest, caller: Caller) -> Creation:
         """Create one job, or return the earlier one that the request asks to be given instead.
 
         The job is durable when this returns. SQS and Redis hear of it soon, whether or not they are up now.
 
         Raises:
             InvalidInput: the first value that breaks a rule, by its path; nothing was stored.
+            WorldNotFound: there is no such world for the caller.
             IdempotencyConflict: the key was used in this world with other inputs.
             DatabaseUnavailable: nothing was stored, as far as can be known.
         """
-        new = accept(request, self.catalog, requested_by=requested_by)
+        new = accept(request, self.catalog, requested_by=caller.subject)
+        caller.require_world(new.job.world_id)
         if request.reuse_identical:
             created, earlier = await self._create_unless_identical(new)
         else:
@@ -63,23 +66,23 @@ class Jobs:
         self._announce(created)
         return Creation(JobState(created[0].job, None), created=True)
 
-    async def cancel(self, job_id: UUID) -> JobState:
+    async def cancel(self, job_id: UUID, caller: Caller) -> JobState:
         """End a job that is not final. A run that is under way learns of it and is stopped.
 
         Raises:
-            JobNotFound: no such job.
+            JobNotFound: no such job for the caller.
             IllegalTransition: the job is final.
         """
-        return await self._move(Move(job_id, Event.CANCEL))
+        return await self._move(Move(job_id, Event.CANCEL), caller)
 
-    async def renew(self, job_id: UUID) -> JobState:
+    async def renew(self, job_id: UUID, caller: Caller) -> JobState:
         """Put a failed or cancelled job back into the queue with its attempts renewed.
 
         Raises:
-            JobNotFound: no such job.
+            JobNotFound: no such job for the caller.
             IllegalTransition: the job is neither failed nor cancelled.
         """
-        return await self._move(Move(job_id, Event.RENEW))
+        return await self._move(Move(job_id, Event.RENEW), caller)
 
     async def _create_unless_identical(self, new: NewJob) -> tuple[list[Moved], JobState | None]:
         async with self._database.transaction() as connection:
@@ -93,8 +96,9 @@ class Jobs:
                 return [], earlier
             return await _create_or_find(connection, new)
 
-    async def _move(self, move: Move) -> JobState:
+    async def _move(self, move: Move, caller: Caller) -> JobState:
         async with self._database.connect() as connection:
+            await require_job(connection, move.job_id, caller)
             moved = (await advance(connection, [move])).get(move.job_id)
             if moved is None:
                 raise (await explain(connection, [move]))[move.job_id].error

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from services.access import ANONYMOUS
 from services.dispatcher import job_of
 from services.errors import Unavailable
 from services.job_queries import find_jobs
@@ -37,14 +38,14 @@ async def age(resources: Resources) -> None:
 
 
 async def test_a_created_job_is_sent_and_marked(services: Resources) -> None:
-    creations = [await services.jobs.create(a_request(), requested_by="t") for _ in range(3)]
+    creations = [await services.jobs.create(a_request(), ANONYMOUS) for _ in range(3)]
     await services.dispatcher.drain()
     assert await received(services) == sorted(str(creation.state.job.id) for creation in creations)
     assert await sent(services) == 3
 
 
 async def test_the_message_carries_routing_but_no_inputs(services: Resources) -> None:
-    await services.jobs.create(a_request(prompt_spec={"error_code": "SECRET"}), requested_by="t")
+    await services.jobs.create(a_request(prompt_spec={"error_code": "SECRET"}), ANONYMOUS)
     await services.dispatcher.drain()
     (delivery,) = await services.queue.receive()
     assert delivery.attributes == {
@@ -59,7 +60,7 @@ async def test_the_message_carries_routing_but_no_inputs(services: Resources) ->
 async def test_creation_does_not_depend_on_sqs_and_the_sweep_catches_up(open_services: Opener) -> None:
     """Falls without the sweep."""
     cut_off = await open_services(AWS_ENDPOINT_URL=CLOSED)
-    creation = await cut_off.jobs.create(a_request(), requested_by="t")
+    creation = await cut_off.jobs.create(a_request(), ANONYMOUS)
     await cut_off.dispatcher.drain()
     assert await sent(cut_off) == 0
     await age(cut_off)
@@ -91,9 +92,7 @@ async def test_nothing_is_sent_for_a_job_that_was_rolled_back(services: Resource
 
 
 async def test_a_job_far_ahead_stays_in_the_outbox_until_sqs_can_hold_it(services: Resources) -> None:
-    creation = await services.jobs.create(
-        a_request(run_at=datetime.now(UTC) + timedelta(hours=1)), requested_by="t"
-    )
+    creation = await services.jobs.create(a_request(run_at=datetime.now(UTC) + timedelta(hours=1)), ANONYMOUS)
     await services.dispatcher.drain()
     await age(services)
     assert await services.dispatcher.sweep() == 0
@@ -112,11 +111,11 @@ async def test_a_job_far_ahead_stays_in_the_outbox_until_sqs_can_hold_it(service
 
 
 async def test_a_renewed_job_is_sent_again(services: Resources) -> None:
-    creation = await services.jobs.create(a_request(), requested_by="t")
+    creation = await services.jobs.create(a_request(), ANONYMOUS)
     await services.dispatcher.drain()
     assert len(await received(services)) == 1
-    await services.jobs.cancel(creation.state.job.id)
-    await services.jobs.renew(creation.state.job.id)
+    await services.jobs.cancel(creation.state.job.id, ANONYMOUS)
+    await services.jobs.renew(creation.state.job.id, ANONYMOUS)
     await services.dispatcher.drain()
     assert await received(services) == [str(creation.state.job.id)]
     async with services.database.connect() as connection:

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from services.access import ANONYMOUS
 from services.dispatcher import job_of
 from services.job_queries import find_jobs, read_log
 from services.job_store import claim
@@ -28,7 +29,7 @@ async def resources(open_services: Opener) -> AsyncIterator[Resources]:
 
 
 async def asked(resources: Resources, **changes: object) -> UUID:
-    job_id = (await resources.jobs.create(a_request(**changes), requested_by="tester")).state.job.id
+    job_id = (await resources.jobs.create(a_request(**changes), ANONYMOUS)).state.job.id
     await resources.dispatcher.drain()
     return job_id
 
@@ -81,7 +82,7 @@ async def test_a_job_that_was_due_for_very_long_is_sent_again_whatever_sqs_repor
     """Falls without `_ANYWAY`: the message of the cancelled job stands in for the one that is missing."""
     job_id, cancelled = await asked(resources), await asked(resources)
     await resources.queue.purge()
-    await resources.jobs.cancel(cancelled)
+    await resources.jobs.cancel(cancelled, ANONYMOUS)
     await resources.queue.send([Message("{}")] * 5)
     await grow_old(resources, "1 hour")
     await Maintenance(resources).round()
@@ -143,7 +144,7 @@ async def test_a_lease_that_runs_is_left_alone(resources: Resources) -> None:
 async def test_history_of_jobs_that_ended_long_ago_is_pruned(resources: Resources) -> None:
     old, recent, live = [await asked(resources) for _ in range(3)]
     for job_id in (old, recent):
-        await resources.jobs.cancel(job_id)
+        await resources.jobs.cancel(job_id, ANONYMOUS)
     await change(resources, "UPDATE transitions SET at = at - interval '2 days'")
     await change(resources, f"UPDATE jobs SET finished_at = finished_at - interval '2 days' WHERE id = '{old}'")  # noqa: S608
     await Maintenance(resources).round()

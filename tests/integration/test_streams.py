@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from services.access import ANONYMOUS
 from services.cursors import job_cursor
 from services.errors import InvalidInput, JobNotFound
 from services.events import job_channel
@@ -34,7 +35,7 @@ class Job:
 
     @classmethod
     async def create(cls, resources: Resources) -> "Job":
-        creation = await resources.jobs.create(a_request(), requested_by="tester")
+        creation = await resources.jobs.create(a_request(), ANONYMOUS)
         async with resources.database.connect() as connection:
             moved = (await claim(connection, [creation.state.job.id], LEASE))[creation.state.job.id]
         resources.publisher.publish([JobUpdate.of_move(moved)])

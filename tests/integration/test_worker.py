@@ -13,6 +13,7 @@ import orjson
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from services.access import ANONYMOUS
 from services.errors import DatabaseUnavailable
 from services.events import CANCELLED_CHANNEL
 from services.job_queries import JobFilter, JobState, count_jobs, find_jobs, read_log
@@ -72,7 +73,7 @@ async def worker(open_services: Opener) -> AsyncIterator[InProcessWorker]:
 
 
 async def ask(resources: Resources, **prompt: object) -> UUID:
-    asked = await resources.jobs.create(a_request(prompt_spec=prompt), requested_by="tester")
+    asked = await resources.jobs.create(a_request(prompt_spec=prompt), ANONYMOUS)
     return asked.state.job.id
 
 
@@ -148,7 +149,7 @@ async def test_the_last_attempt_and_a_permanent_error_are_final(worker: InProces
 async def test_an_attempt_that_runs_too_long_is_stopped(worker: InProcessWorker) -> None:
     services = worker.resources
     request = a_request(prompt_spec={"duration_ms": 60_000}, timeout_s=1, max_attempts=1)
-    job_id = (await services.jobs.create(request, requested_by="tester")).state.job.id
+    job_id = (await services.jobs.create(request, ANONYMOUS)).state.job.id
     async with worker.running():
         await until(reached(services, job_id, JobStatus.FAILED))
     assert (await state(services, job_id)).job.error_code == "TIMEOUT"
@@ -232,7 +233,7 @@ async def test_a_running_job_is_stopped_when_it_is_cancelled(worker: InProcessWo
     async with worker.running(beating=False):
         job_id = await ask(services, duration_ms=60_000)
         await until(reached(services, job_id, JobStatus.PROCESSING))
-        await services.jobs.cancel(job_id)
+        await services.jobs.cancel(job_id, ANONYMOUS)
         await until(lambda: len(worker.leases) == 0, within_s=2)
         await until(lambda: is_empty(services))
     assert await events(services, job_id) == [Event.CREATE, Event.CLAIM, Event.CANCEL]
@@ -245,7 +246,7 @@ async def test_a_cancellation_that_was_not_heard_is_noticed_by_the_heartbeat(wor
         await until(reached(services, job_id, JobStatus.PROCESSING))
         # The hearing is switched off, not the saying.
         worker.leases.push = lambda item: None  # type: ignore[method-assign] # noqa: ARG005
-        await services.jobs.cancel(job_id)
+        await services.jobs.cancel(job_id, ANONYMOUS)
         await until(lambda: len(worker.leases) == 0, within_s=3)
 
 

@@ -15,6 +15,7 @@ from services.errors import (
     ConfigurationError,
     DatabaseUnavailable,
     EventsUnavailable,
+    Forbidden,
     GenerationError,
     IdempotencyConflict,
     IllegalTransition,
@@ -31,7 +32,10 @@ from services.errors import (
     QueueUnavailable,
     StorageUnavailable,
     TooManyConnections,
+    TooManyMutations,
+    Unauthenticated,
     Unavailable,
+    WorldNotFound,
 )
 
 WITHIN: Final[dict[type[LorekeeperError], str]] = {
@@ -39,10 +43,14 @@ WITHIN: Final[dict[type[LorekeeperError], str]] = {
     JobNotFound: "NOT_FOUND",
     AssetNotFound: "NOT_FOUND",
     QueueNotFound: "NOT_FOUND",
+    WorldNotFound: "NOT_FOUND",
+    Unauthenticated: "UNAUTHENTICATED",
+    Forbidden: "FORBIDDEN",
     PurgeForbidden: "FORBIDDEN",
     IllegalTransition: "CONFLICT",
     IdempotencyConflict: "CONFLICT",
     TooManyConnections: "RATE_LIMITED",
+    TooManyMutations: "RATE_LIMITED",
     Unavailable: "UNAVAILABLE",
     DatabaseUnavailable: "UNAVAILABLE",
     QueueUnavailable: "UNAVAILABLE",

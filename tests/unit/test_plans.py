@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schema import build_schema
-from schema.context import ANONYMOUS, Context
+from schema.context import Context
 from schema.plans import NotPlanned, plan
 from schema.sharing import SharedExecutor, SharedResult
 from schema.types import JobUpdate
+from services.access import ANONYMOUS
 from services.lifecycle import JobStatus
 from services.models import AssetRecord, JobRecord
 from services.updates import JobUpdate as Update
