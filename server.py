@@ -29,7 +29,8 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from schema import build_schema
-from schema.transport import PAGE, GraphQLView, LoopbackOnly
+from schema.loopback import LoopbackOnly
+from schema.transport import PAGE, GraphQLView
 from schema.websockets import WebSocketProtocol
 from services.database import Database
 from services.errors import AssetNotFound, ConfigurationError
@@ -169,7 +170,8 @@ def build_app(settings: Settings) -> Starlette:
     ]
     if settings.s3_bucket is None:
         routes.append(Route(ASSETS_PATH + "/{key:path}", asset))
-    middleware = [] if settings.allow_unauthenticated else [Middleware(LoopbackOnly)]
+    is_open = settings.uses_jwt or settings.allow_unauthenticated
+    middleware = [] if is_open else [Middleware(LoopbackOnly)]
     app = Starlette(lifespan=lifespan, routes=routes, middleware=middleware)
     app.state.settings = settings
     app.state.clients = view.clients

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -50,21 +50,18 @@ class Clients:
         self._leaving = False
 
     @contextmanager
-    def admitted(self, caller: str) -> Iterator[None]:
+    def admitted(self, caller: str) -> Iterator["Admission"]:
         """Count a connection of a caller inside the block.
 
         Raises:
             TooManyConnections: the caller has as many as it may.
         """
-        if self._callers[caller] >= self._most_a_caller:
-            raise TooManyConnections("Too many connections at once.")
-        self._callers[caller] += 1
+        admission = Admission(self._callers, self._most_a_caller)
+        admission.give(caller)
         try:
-            yield
+            yield admission
         finally:
-            self._callers[caller] -= 1
-            if not self._callers[caller]:
-                del self._callers[caller]
+            admission.take_back()
 
     @contextmanager
     def watched(self, client: Client) -> Iterator[None]:
@@ -97,6 +94,44 @@ class Clients:
                 elif now - pinged_at >= PING_EVERY.total_seconds():
                     self._clients[client] = now
                     client.ping()
+
+
+class Admission:
+    """One connection as it counts for a caller, who may say only later who it is."""
+
+    __slots__ = ("_caller", "_callers", "_most")
+
+    def __init__(self, callers: Counter[str], most: int) -> None:
+        self._callers = callers
+        self._most = most
+        self._caller: str | None = None
+
+    def give(self, caller: str) -> None:
+        """Count the connection for this caller from here on.
+
+        Raises:
+            TooManyConnections: the caller has as many as it may.
+        """
+        if self._callers[caller] >= self._most:
+            raise TooManyConnections("Too many connections at once.")
+        self.take_back()
+        self._caller = caller
+        self._callers[caller] += 1
+
+    def take_back(self) -> None:
+        """Count the connection no longer."""
+        if self._caller is not None:
+            self._callers[self._caller] -= 1
+            if not self._callers[self._caller]:
+                del self._callers[self._caller]
+            self._caller = None
+
+
+def at(instant: datetime | None, act: Callable[[], None]) -> asyncio.TimerHandle | None:
+    """Act at an instant, unless the returned handle is cancelled; never, where there is no such instant."""
+    if instant is None:
+        return None
+    return asyncio.get_running_loop().call_later((instant - datetime.now(UTC)).total_seconds(), act)
 
 
 class Sending:

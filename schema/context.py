@@ -6,6 +6,7 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info
 
+from schema.clients import Admission
 from services.access import Caller, Scope
 from services.errors import Unauthenticated
 from services.job_queries import JobState, find_assets, find_derivations, find_jobs
@@ -18,26 +19,30 @@ class Context:
 
     Args:
         resources: what the process works with.
-        caller: who asks; None until a WebSocket has told.
+        credentials: the header `Authorization` that came with the request or the handshake.
         base_url: the address under which the caller reached this server.
+        admission: what counts the connection, for a WebSocket.
         lasting: whether the context outlives one answer, as that of a WebSocket does. Its loaders then batch
             but do not remember, for rows change.
         resume_after: the cursor that the transport itself carries, as `Last-Event-ID` does; it counts before
             the argument of the operation, which a client that reconnects by itself sends unchanged.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - by name
         self,
         resources: Resources,
-        caller: Caller | None,
         base_url: str,
         *,
         lasting: bool,
+        credentials: str | None = None,
+        admission: Admission | None = None,
         resume_after: str | None = None,
     ) -> None:
         self.resources = resources
-        self.identity = caller
+        self.identity: Caller | None = None
+        self.credentials = credentials
         self.base_url = base_url
+        self.admission = admission
         self.resume_after = resume_after
         self._remembers = not lasting
         self.connection_params: dict[str, object] | None = None
@@ -47,7 +52,7 @@ class Context:
         """Who asks.
 
         Raises:
-            Unauthenticated: nobody has told.
+            Unauthenticated: the transport has not found out.
         """
         if self.identity is None:
             raise Unauthenticated("A token is needed.")

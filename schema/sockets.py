@@ -12,8 +12,9 @@ from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 
-from schema.clients import Sending, abort
+from schema.clients import Sending, abort, at
 from schema.context import Context
+from services.errors import KeysUnavailable, TooManyConnections
 
 if TYPE_CHECKING:
     from schema.transport import GraphQLView
@@ -22,10 +23,15 @@ INIT_WAIT: Final = timedelta(seconds=3)
 RECEIVE: Final = "lorekeeper.receive"
 SEND: Final = "lorekeeper.send"
 """Where the scope of a connection has what the view was called with."""
+ADMISSION: Final = "lorekeeper.admission"
+"""Where it has for whom the connection counts."""
 _LAST_WORDS: Final = timedelta(seconds=5)
 """How long a client that did not read may take to read why it is closed."""
 _NOT_READING: Final = 4408
 """The protocol's code for a client that let the server wait; those that get it reconnect."""
+
+_FORBIDDEN: Final = 4403
+_TRY_AGAIN_LATER: Final = 1013
 
 
 class Socket(ASGIWebSocketAdapter):
@@ -62,6 +68,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
     view: "GraphQLView"
     websocket: Socket
     _dropping: asyncio.Task[None] | None = None
+    _expiry: asyncio.TimerHandle | None = None
 
     @property
     def blocked_since(self) -> float | None:
@@ -77,7 +84,11 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
 
     def drop(self) -> None:
         """Close with code 4408, or cut where even that is not read."""
-        self._dropping = asyncio.create_task(self._drop())
+        self._end(_NOT_READING, "The client does not read")
+
+    def expire(self) -> None:
+        """Close with code 4403: clients come again with a new token."""
+        self._end(_FORBIDDEN, "The token has expired")
 
     def leave(self) -> None:
         """Leave it to the server, which closes each WebSocket with 1012 when it ends."""
@@ -88,16 +99,22 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
             try:
                 await super().handle()
             finally:
-                if self._dropping is not None:
-                    self._dropping.cancel()
+                for ending in (self._dropping, self._expiry):
+                    if ending is not None:
+                        ending.cancel()
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         """Begin. A payload of null is none."""
         if cast("dict[str, object]", message).get("payload") is None:
             message = {"type": "connection_init"}
-        await super().handle_connection_init(message)
+        try:
+            await super().handle_connection_init(message)
+        except (KeysUnavailable, TooManyConnections) as error:
+            await self.websocket.close(_TRY_AGAIN_LATER, str(error))
         if self.connection_acknowledged:
             self.connection_init_timeout_task = None  # with the traceback of its cancellation
+            if self._expiry is None:
+                self._expiry = at(self.context.caller.expires_at, self.expire)
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Begin an operation; what does not fit the protocol closes with 4400, as it says."""
@@ -128,11 +145,15 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         with suppress(WebSocketDisconnected):
             await self.send_message({"type": "ping"})
 
-    async def _drop(self) -> None:
+    def _end(self, code: int, reason: str) -> None:
+        if self._dropping is None:
+            self._dropping = asyncio.create_task(self._close(code, reason))
+
+    async def _close(self, code: int, reason: str) -> None:
         for operation_id in tuple(self.operations):
             await self.cleanup_operation(operation_id)
         try:
             async with asyncio.timeout(_LAST_WORDS.total_seconds()):
-                await self.websocket.close(_NOT_READING, "The client does not read")
+                await self.websocket.close(code, reason)
         except TimeoutError:
             self.websocket.abort()

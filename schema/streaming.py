@@ -1,6 +1,7 @@
 """Streams over HTTP: what server-sent events and multipart add to Strawberry's transports."""
 
 import asyncio
+from datetime import datetime
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -8,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.http.streaming import JSONEncoder, SSETransport
 
-from schema.clients import Clients, Sending, abort
+from schema.clients import Clients, Sending, abort, at
 
 LAST_EVENT_ID: Final = "last-event-id"
 
@@ -59,14 +60,20 @@ class HttpStream:
         """Cut the connection: a response that ends well counts as complete, and any status but 200 as final."""
         self.drop()
 
-    async def serve(self, response: Response, scope: Scope, clients: Clients) -> None:
-        """Send the response to its end."""
+    async def serve(
+        self, response: Response, scope: Scope, clients: Clients, *, until: datetime | None = None
+    ) -> None:
+        """Send the response to its end, or to an instant: clients then come again and resume."""
+        expiry = at(until, self.drop)
         with clients.watched(self):
             try:
                 await response(scope, self._receive, self._send_watched)
             except asyncio.CancelledError:
                 if self._task is None or not self._cut or self._task.uncancel() > 0:
                     raise
+            finally:
+                if expiry is not None:
+                    expiry.cancel()
         if self._cut and abort(self._receive):
             # The server takes it for a fault if we end before it knows that the connection is gone.
             while (await self._receive())["type"] != "http.disconnect":

@@ -9,9 +9,10 @@ import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
+from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.streaming import MultipartSubscriptionTransport
 from strawberry.schema import BaseSchema
@@ -21,16 +22,18 @@ from strawberry.subscriptions import (
     MULTIPART_SUBSCRIPTION_PROTOCOL,
 )
 from strawberry.types import ExecutionResult, SubscriptionExecutionResult
+from strawberry.types.unset import UnsetType
 
+from schema.authentication import HEADER, authenticate, credentials_of
 from schema.clients import Clients
 from schema.context import Context
 from schema.sharing import SharedResult
-from schema.sockets import INIT_WAIT, RECEIVE, SEND, Handler, Socket
+from schema.sockets import ADMISSION, INIT_WAIT, RECEIVE, SEND, Handler, Socket
 from schema.streaming import LAST_EVENT_ID, EventPayload, EventStream, HttpStream
-from services.access import ANONYMOUS
-from services.errors import TooManyConnections
+from services.access import ANONYMOUS, Caller
+from services.errors import KeysUnavailable, TooManyConnections, Unauthenticated
 from services.resources import Resources
-from services.settings import Settings, is_loopback
+from services.settings import Settings
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "web" / "dist" / "graphql.html"
 _JSON: Final = "application/json"
@@ -51,24 +54,6 @@ _PAGE_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-class LoopbackOnly:
-    """Refuses whoever connects to an address of this machine that others can reach too."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
-        server = scope.get("server")
-        if scope["type"] == "lifespan" or server is None or server[1] is None or is_loopback(server[0]):
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            reason = "Without authentication only loopback is served (LOREKEEPER_ALLOW_UNAUTHENTICATED)."
-            await PlainTextResponse(reason, status_code=403)(scope, receive, send)
 
 
 class GraphQLView(GraphQL[Context, None]):
@@ -123,7 +108,7 @@ class GraphQLView(GraphQL[Context, None]):
 
     async def _answer_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with self.clients.admitted(_caller(scope)):
+            with self.clients.admitted(_address(scope)) as scope[ADMISSION]:
                 await super().__call__(scope, receive, send)
         except TooManyConnections as error:
             await WebSocket(scope, receive, send).send_denial_response(PlainTextResponse(str(error), 429))
@@ -145,12 +130,18 @@ class GraphQLView(GraphQL[Context, None]):
         except HTTPException as error:
             reason = _STREAMS if "subscriptions are not allowed" in error.reason else error.reason
             response = _refusal(request, reason, error.status_code, "BAD_USER_INPUT")
+        except Unauthenticated as error:
+            response = _refusal(request, str(error), 401, "UNAUTHENTICATED")
+            response.headers["www-authenticate"] = "Bearer"
+        except KeysUnavailable as error:
+            response = _refusal(request, str(error), 503, "UNAVAILABLE")
         if not isinstance(response, StreamingResponse):
             await response(scope, receive, send)
             return
         try:
-            with self.clients.admitted(_caller(scope)):
-                await HttpStream(receive, send).serve(response, scope, self.clients)
+            caller: Caller = request.state.caller
+            with self.clients.admitted(_name(caller) or _address(scope)):
+                await HttpStream(receive, send).serve(response, scope, self.clients, until=caller.expires_at)
         except TooManyConnections as error:
             response = _refusal(request, str(error), 429, "RATE_LIMITED")
             await response(scope, receive, send)
@@ -170,7 +161,9 @@ class GraphQLView(GraphQL[Context, None]):
         root_value: None,
         sub_response: Response,
     ) -> ExecutionResult | list[ExecutionResult] | SubscriptionExecutionResult:
-        """Execute; by GraphQL over HTTP a request that was not executed is a bad one."""
+        """Execute for a caller who says who it is; a request that was not executed is a bad one."""
+        context.identity = await authenticate(context.resources.tokens, context.credentials)
+        request.state.caller = context.identity
         result = await super().execute_operation(
             request, request_adapter, request_data, context, root_value, sub_response
         )
@@ -207,11 +200,31 @@ class GraphQLView(GraphQL[Context, None]):
         transport = self._get_stream_transport_from_headers(request.headers)
         return Context(
             resources,
-            ANONYMOUS,
             self._public_url or _base_url(request),
+            credentials=request.headers.get(HEADER),
+            admission=request.scope.get(ADMISSION),
             lasting=transport is not None or isinstance(request, WebSocket),
             resume_after=request.headers.get(LAST_EVENT_ID) if isinstance(transport, EventStream) else None,
         )
+
+    async def on_ws_connect(self, context: Context) -> UnsetType | dict[str, object] | None:
+        """Begin a connection for a caller who says who it is, in its first message or in the handshake.
+
+        Raises:
+            ConnectionRejectionError: it does not, or not credibly.
+            KeysUnavailable: that cannot be known now.
+            TooManyConnections: the caller has as many as it may.
+        """
+        credentials = credentials_of(context.connection_params or {}) or context.credentials
+        try:
+            context.identity = await authenticate(context.resources.tokens, credentials)
+        except Unauthenticated as error:
+            raise ConnectionRejectionError from error
+        name = _name(context.identity)
+        if name is not None and context.admission is not None:
+            context.admission.give(name)
+        context.credentials = context.connection_params = None
+        return await super().on_ws_connect(context)
 
     async def render_graphql_ide(self, request: Request) -> Response:  # noqa: ARG002 - Strawberry's signature
         """Answer a browser with the explorer."""
@@ -247,8 +260,12 @@ def _refusal(request: Request, reason: str, status: int, code: str) -> Response:
     return JSONResponse(body, status_code=status, media_type=_media_type(request))
 
 
-def _caller(scope: Scope) -> str:
-    """Return whose connection it is: nobody says who they are yet, so it is the address they come from."""
+def _name(caller: Caller) -> str | None:
+    """Return for whom a connection counts; where nobody says who they are, it is the address they come from."""
+    return None if caller is ANONYMOUS else f"caller {caller.subject}"
+
+
+def _address(scope: Scope) -> str:
     client = scope.get("client")
     return str(client[0]) if client else ""
 

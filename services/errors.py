@@ -21,7 +21,8 @@
     │   ├── DatabaseUnavailable
     │   ├── QueueUnavailable
     │   ├── EventsUnavailable
-    │   └── StorageUnavailable
+    │   ├── StorageUnavailable
+    │   └── KeysUnavailable
     └── GenerationError         a provider could not make the asset
         ├── PassingError        another attempt may succeed
         └── PermanentError      no attempt will succeed
@@ -135,6 +136,10 @@ class EventsUnavailable(Unavailable):
 
 class StorageUnavailable(Unavailable):
     """The asset storage cannot be reached in time."""
+
+
+class KeysUnavailable(Unavailable):
+    """The keys that tokens are verified with cannot be fetched."""
 
 
 class GenerationError(LorekeeperError):

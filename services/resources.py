@@ -23,6 +23,7 @@ from services.settings import Settings
 from services.sqs import LONG_POLL, Queue
 from services.storage import LocalStorage, S3Storage, Storage, signing_secret
 from services.streams import Streams
+from services.tokens import Tokens, open_tokens
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -54,6 +55,7 @@ class Resources:
     streams: Streams
     dispatcher: Dispatcher
     jobs: Jobs
+    tokens: Tokens | None
 
 
 def parts_to_embed(settings: Settings) -> frozenset[Part]:
@@ -144,6 +146,7 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
             streams=Streams(database, feed),
             dispatcher=dispatcher,
             jobs=Jobs(database, catalog, dispatcher, publisher),
+            tokens=open_tokens(settings),
         )
 
 

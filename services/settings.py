@@ -83,7 +83,12 @@ class Settings(BaseSettings):
     max_operations: int = Field(default=1000, ge=1)
     max_connections: int = Field(default=10_000, ge=1)
     stream_idle_s: float = Field(default=30, gt=0, le=86400)
-    auth: Literal["none"] = "none"
+    auth: Literal["none", "jwt"] | None = None
+    jwt_secret: SecretStr | None = Field(default=None, min_length=32)
+    """RFC 7518, section 3.2: a key of HS256 has at least 256 bits."""
+    jwks_url: AnyHttpUrl | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
     allow_unauthenticated: bool = False
 
     startup_timeout_s: float = Field(default=30, gt=0, le=3600)
@@ -112,9 +117,23 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
+    def knows_its_tokens(self) -> Self:
+        """Where tokens are asked for, there is one way to verify them, and they are meant for us."""
+        if self.auth == "none" and (self.jwt_secret or self.jwks_url):
+            raise ValueError("LOREKEEPER_AUTH is none, but a way to verify tokens is set: leave one of them out")
+        if self.uses_jwt and (self.jwt_secret is None) == (self.jwks_url is None):
+            raise ValueError(
+                "LOREKEEPER_AUTH=jwt needs either LOREKEEPER_JWT_SECRET or LOREKEEPER_JWKS_URL, and not both"
+            )
+        if self.jwks_url is not None and self.jwt_audience is None:
+            # Who publishes keys signs for many services. Without this, a token for any of them would do.
+            raise ValueError("LOREKEEPER_JWKS_URL needs LOREKEEPER_JWT_AUDIENCE")
+        return self
+
+    @model_validator(mode="after")
     def keeps_strangers_out(self) -> Self:
         """Without authentication only this machine may connect, unless somebody insists."""
-        if not self.allow_unauthenticated and not is_loopback(self.host):
+        if not self.uses_jwt and not self.allow_unauthenticated and not is_loopback(self.host):
             raise ValueError(
                 f"LOREKEEPER_HOST={self.host} is no loopback address and LOREKEEPER_AUTH is none: "
                 "set LOREKEEPER_ALLOW_UNAUTHENTICATED=true if anybody who can connect may use this server"
@@ -128,6 +147,11 @@ class Settings(BaseSettings):
             return True
         named = "sqs_queue_name" in self.model_fields_set
         return named and (self.aws_access_key_id is not None or _has_credentials(os.environ))
+
+    @property
+    def uses_jwt(self) -> bool:
+        """Whether callers show tokens: where it is not said, whether tokens can be verified."""
+        return self.auth == "jwt" or (self.auth is None and bool(self.jwt_secret or self.jwks_url))
 
     @property
     def simulator_enabled(self) -> bool:

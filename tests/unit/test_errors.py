@@ -21,6 +21,7 @@ from services.errors import (
     IllegalTransition,
     InvalidInput,
     JobNotFound,
+    KeysUnavailable,
     LeaseHeld,
     LeaseLost,
     LorekeeperError,
@@ -56,6 +57,7 @@ WITHIN: Final[dict[type[LorekeeperError], str]] = {
     QueueUnavailable: "UNAVAILABLE",
     EventsUnavailable: "UNAVAILABLE",
     StorageUnavailable: "UNAVAILABLE",
+    KeysUnavailable: "UNAVAILABLE",
 }
 BEYOND: Final = {
     LorekeeperError,

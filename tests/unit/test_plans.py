@@ -135,7 +135,8 @@ def test_what_cannot_be_coerced_is_placed_by_graphql_core() -> None:
     asset = an_asset(UPDATES[3].job, size_bytes=2**31)
     payload = JobUpdate.of(StreamItem(UPDATES[3].model_copy(update={"asset": asset})))
     executor = built('subscription { jobUpdates(jobId: "x") { seq job { asset { sizeBytes } } } }')
-    executor.context_value = Context(cast("Any", None), ANONYMOUS, "", lasting=True)
+    executor.context_value = Context(cast("Any", None), "", lasting=True)
+    executor.context_value.identity = ANONYMOUS
     result = executor.build_per_event_executor(payload).execute_operation(serially=False)
     assert isinstance(result, SharedResult)
     assert orjson.loads(orjson.dumps(result.data)) == {"jobUpdates": {"seq": 1, "job": {"asset": None}}}

@@ -55,6 +55,9 @@ WRONG: Final = [
     ("LOREKEEPER_S3_PUBLIC_ENDPOINT_URL", "s3://bucket"),
     ("LOREKEEPER_SIGNING_SECRET", SECRET),
     ("LOREKEEPER_AUTH", "trust"),
+    ("LOREKEEPER_AUTH", "jwt"),
+    ("LOREKEEPER_JWT_SECRET", "s" * 31),
+    ("LOREKEEPER_JWKS_URL", "file:///keys"),
     ("LOREKEEPER_ALLOW_UNAUTHENTICATED", "perhaps"),
     ("LOREKEEPER_STARTUP_TIMEOUT_S", "0"),
     ("LOREKEEPER_REQUEST_TIMEOUT_S", "0"),
@@ -93,7 +96,7 @@ def test_without_any_configuration_the_defaults_hold(monkeypatch: pytest.MonkeyP
     assert (settings.lease, settings.heartbeat_s) == (timedelta(seconds=30), 10)
     assert (settings.retry_base_s, settings.retry_max_s) == (60, 3600)
     assert settings.shutdown_grace_s == 20
-    assert settings.auth == "none"
+    assert not settings.uses_jwt
     assert settings.simulator_enabled
 
 
@@ -141,6 +144,31 @@ def test_strangers_are_let_in_where_somebody_insists(load: Loader) -> None:
     with pytest.raises(ConfigurationError, match="LOREKEEPER_ALLOW_UNAUTHENTICATED=true"):
         load(LOREKEEPER_HOST="0.0.0.0")  # noqa: S104 - what is tested
     assert load(LOREKEEPER_ALLOW_UNAUTHENTICATED="true").host == "0.0.0.0"  # noqa: S104 - likewise
+
+
+JWT: Final = {"LOREKEEPER_JWT_SECRET": "s" * 32}
+ASKED: Final = {"LOREKEEPER_AUTH": "jwt"}
+JWKS: Final = {"LOREKEEPER_JWKS_URL": "https://id.example/keys", "LOREKEEPER_JWT_AUDIENCE": "lorekeeper"}
+
+
+@pytest.mark.parametrize("tokens", [JWT, JWKS, JWT | ASKED, JWKS | ASKED])
+def test_where_tokens_can_be_verified_they_are_asked_for_and_strangers_may_connect(
+    load: Loader, tokens: dict[str, str]
+) -> None:
+    assert load(tokens, LOREKEEPER_HOST="0.0.0.0").uses_jwt  # noqa: S104 - what is tested
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told"),
+    [
+        (JWT | JWKS, "not both"),
+        (JWT | {"LOREKEEPER_AUTH": "none"}, "leave one of them out"),
+        ({"LOREKEEPER_JWKS_URL": JWKS["LOREKEEPER_JWKS_URL"]}, "LOREKEEPER_JWT_AUDIENCE"),
+    ],
+)
+def test_tokens_that_could_be_mistaken_are_refused(load: Loader, tokens: dict[str, str], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        load(tokens)
 
 
 EMBEDDED: Final = {
