@@ -8,20 +8,16 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from schema.sharing import SharedResult
-from schema.websockets import WebSocketProtocol
-from server import build_app
 from services.feed import Feed
 from services.settings import load_settings
 from tests.conftest import until
-
-PROTOCOL = [Subprotocol("graphql-transport-ws")]
+from tests.serving import PROTOCOL, begun, closed, serving
 
 
 @pytest.fixture
@@ -38,17 +34,8 @@ async def served(
     """Serve the application on a free port of this process."""
     for name, value in (environment | limits).items():
         monkeypatch.setenv(name, value)
-    settings = load_settings()
-    app = build_app(settings)
-    config = uvicorn.Config(
-        app, port=0, log_config=None, ws=WebSocketProtocol, ws_max_size=settings.max_body_bytes
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    yield "127.0.0.1:" + str(server.servers[0].sockets[0].getsockname()[1]), app
-    server.should_exit = True
-    await serving
+    async with serving(load_settings()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -61,21 +48,6 @@ def feed(served: tuple[str, Starlette]) -> Feed:
     """The server's subscription to Redis."""
     found: Feed = served[1].state.resources.feed
     return found
-
-
-async def closed(connection: ClientConnection) -> int:
-    """Return the code with which the server closes."""
-    async with asyncio.timeout(10):
-        await connection.wait_closed()
-    assert connection.close_code is not None
-    return connection.close_code
-
-
-async def begun(address: str) -> ClientConnection:
-    connection = await connect(f"ws://{address}/graphql", subprotocols=PROTOCOL)
-    await connection.send('{"type": "connection_init"}')
-    assert json.loads(await connection.recv()) == {"type": "connection_ack"}
-    return connection
 
 
 @pytest.mark.parametrize(
