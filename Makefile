@@ -7,6 +7,7 @@ RUN    := $(VENV)/.run
 DEV    := $(VENV)/.dev
 PAGE   := web/dist/graphql.html
 REAL   := tests/clients/node_modules/.package-lock.json
+CODEGEN := $(VENV)/codegen/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test soak bench check format lock clean
@@ -19,7 +20,7 @@ setup: $(RUN) $(PAGE) ## Install the packages and build the web page
 run: setup ## Start everything on this machine: services, API, worker, page
 	@exec $(BIN)/python server.py
 
-test: $(DEV) $(PAGE) $(REAL) ## Run the tests (ARGS="-k name" to choose)
+test: $(DEV) $(PAGE) $(REAL) $(CODEGEN) ## Run the tests (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest $(ARGS)
 
 soak: $(DEV) ## Run the fault tests in their long form
@@ -60,6 +61,13 @@ $(DEV): requirements/dev.lock requirements/run.lock | $(RUN)
 
 $(PAGE): web/package-lock.json $(shell find web/src web/*.html web/*.ts web/*.json -type f 2>/dev/null) | $(BIN)/python
 	@PIP="$(PIP)" sh web/build.sh $(BIN)/python
+
+# ariadne-codegen wants another graphql-core than ours.
+$(CODEGEN): requirements/codegen.lock | $(BIN)/python
+	@echo "Installing the generator of clients ..."
+	@$(BIN)/python -m venv $(VENV)/codegen
+	@$(VENV)/codegen/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
 
 $(REAL): tests/clients/package-lock.json | $(BIN)/python
 	@PIP="$(PIP)" sh tests/clients/install.sh $(BIN)/python

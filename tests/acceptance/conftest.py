@@ -11,7 +11,7 @@ from tests.followers import NODE
 from tests.processes import Process, ask
 
 # Read here because every test runs without the developer's own LOREKEEPER_ variables.
-_REQUIRED = os.environ.get("LOREKEEPER_REQUIRE_CLIENTS") == "1"
+REQUIRED = os.environ.get("LOREKEEPER_REQUIRE_CLIENTS") == "1"
 _CREATE = """mutation($input: CreateAssetJobInput!) { createAssetJob(input: $input) { job { id cursor } } }"""
 
 
@@ -71,7 +71,7 @@ def node() -> str:
             "no clients in Node.js: `make test` installs them, with Node.js from 20.19 on or its wheel "
             "(`apt-get install nodejs npm`), and says why where it cannot"
         )
-        if _REQUIRED:
+        if REQUIRED:
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
     return str(NODE)
