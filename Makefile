@@ -10,7 +10,7 @@ REAL   := tests/clients/node_modules/.package-lock.json
 CODEGEN := $(VENV)/codegen/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak bench check format lock clean
+.PHONY: help setup run test soak fuzz bench check format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: $(DEV) $(PAGE) $(REAL) $(CODEGEN) ## Run the tests (ARGS="-k name" to choo
 
 soak: $(DEV) ## Run the fault tests in their long form
 	@LOREKEEPER_SOAK=1 $(BIN)/python -m pytest -rP tests/faults $(ARGS)
+
+fuzz: $(DEV) ## Send whatever fits the schema to a running server, for five minutes
+	@LOREKEEPER_FUZZ_S=300 $(BIN)/python -m pytest -rP tests/fuzz $(ARGS)
 
 bench: $(DEV) $(PAGE) ## Measure the streams against their budgets (ARGS="--quick" to see that it works)
 	@$(BIN)/python -m bench.streams $(ARGS)
