@@ -8,8 +8,9 @@ from strawberry.types import Info
 
 from schema.clients import Admission
 from services.access import Caller, Scope
+from services.asset_queries import find_assets
 from services.errors import Unauthenticated
-from services.job_queries import JobState, find_assets, find_derivations, find_jobs
+from services.job_queries import JobState, find_derivations, find_jobs
 from services.models import AssetRecord, DerivationRecord
 from services.resources import Resources
 

@@ -1,20 +1,22 @@
 """The queries of the contract."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import strawberry
 from strawberry import ID
 from strawberry.utils.str_converters import to_camel_case
 
-from schema.connections import AssetJobConnection, PageArguments, list_jobs
+from schema.connections import AssetConnection, AssetJobConnection, PageArguments, list_assets, list_jobs
 from schema.context import Operation
 from schema.types import Asset, AssetJob, Node, Provider
 from services.access import Caller, Scope
+from services.asset_queries import AssetFilter
 from services.errors import InvalidInput
 from services.intake import check_name, parse_id
 from services.job_queries import JobFilter
 from services.lifecycle import JobStatus
-from services.models import AssetType
+from services.models import AssetStatus, AssetType
 
 
 @strawberry.input(name="JobFilter")
@@ -35,9 +37,7 @@ class JobFilterInput:
         Raises:
             InvalidInput: an instant without a time zone or outside the calendar, or a name that cannot be one.
         """
-        for name in ("world_id", "provider", "requested_by"):
-            if (value := getattr(self, name)) is not None:
-                check_name(value, ("filter", to_camel_case(name)))
+        _check_names(self, ("world_id", "provider", "requested_by"))
         return JobFilter(
             world_id=self.world_id,
             status=self.status,
@@ -48,6 +48,45 @@ class JobFilterInput:
             created_before=_aware(self.created_before, "createdBefore"),
             worlds=caller.worlds,
         )
+
+
+@strawberry.input(name="AssetFilter")
+class AssetFilterInput:
+    """Which assets to list: by what they are, and by what they derive from."""
+
+    world_id: ID | None = None
+    asset_type: list[AssetType] | None = None
+    status: AssetStatus | None = None
+    created_by: str | None = None
+    claim_id: ID | None = None
+    entity_id: ID | None = None
+    source_chunk_id: ID | None = None
+    source_id: ID | None = None
+
+    def to_filter(self, caller: Caller) -> AssetFilter:
+        """Return the filter as the store knows it, confined to the caller's worlds.
+
+        Raises:
+            InvalidInput: a name that cannot be one.
+        """
+        _check_names(self, ("world_id", "created_by", "claim_id", "entity_id", "source_chunk_id", "source_id"))
+        return AssetFilter(
+            world_id=self.world_id,
+            asset_type=self.asset_type,
+            status=self.status,
+            created_by=self.created_by,
+            claim_id=self.claim_id,
+            entity_id=self.entity_id,
+            source_chunk_id=self.source_chunk_id,
+            source_id=self.source_id,
+            worlds=caller.worlds,
+        )
+
+
+def _check_names(wanted: JobFilterInput | AssetFilterInput, fields: Iterable[str]) -> None:
+    for name in fields:
+        if (value := getattr(wanted, name)) is not None:
+            check_name(value, ("filter", to_camel_case(name)))
 
 
 def _aware(value: datetime | None, name: str) -> datetime | None:
@@ -104,6 +143,21 @@ class Query:
         info.context.require(Scope.READ)
         record = await info.context.assets.load(parse_id(id))
         return None if record is None else Asset.of(record)
+
+    @strawberry.field
+    async def assets(  # noqa: PLR0913, PLR0917 - the contract's arguments
+        self,
+        info: Operation,
+        filter: AssetFilterInput | None = None,  # noqa: A002 - the contract's name
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> AssetConnection:
+        """List assets, newest first, the deleted ones too unless the filter chooses."""
+        caller = info.context.require(Scope.READ)
+        wanted = (filter or AssetFilterInput()).to_filter(caller)
+        return await list_assets(info, wanted, PageArguments(first, after, last, before))
 
     @strawberry.field
     def providers(self, info: Operation) -> list[Provider]:

@@ -1,18 +1,20 @@
-"""Every statement that reads jobs, their history and their assets."""
+"""Every statement that reads jobs, their history and their derivations."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Text, Uuid, and_, any_, cast, func, literal, select, true
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from services.access import Caller
+from services.asset_queries import ASSET
 from services.errors import JobNotFound
 from services.lifecycle import JobStatus
+from services.lists import Keyset, matching
 from services.models import (
     Asset,
     AssetRecord,
@@ -26,9 +28,9 @@ from services.models import (
     TransitionRecord,
 )
 from services.positions import Snapshot
+from services.rows import among, record_of
 
 _JOB: Final[list[Any]] = [getattr(Job, name) for name in JobRecord.model_fields]
-_ASSET: Final[list[Any]] = [getattr(Asset, name) for name in AssetRecord.model_fields]
 _TRANSITION: Final[list[Any]] = [getattr(Transition, name) for name in TransitionRecord.model_fields]
 _DERIVATION: Final[list[Any]] = [getattr(Derivation, name) for name in DerivationRecord.model_fields]
 _READY: Final = and_(col(Asset.job_id) == col(Job.id), col(Asset.status) == AssetStatus.READY)
@@ -52,34 +54,20 @@ class JobFilter:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return what the rows must satisfy."""
-        equal: Mapping[Any, object] = {
-            Job.world_id: self.world_id,
-            Job.provider: self.provider,
-            Job.requested_by: self.requested_by,
-        }
-        among: Mapping[Any, Collection[object] | None] = {
-            Job.status: self.status,
-            Job.asset_type: self.asset_type,
-        }
-        conditions = [col(field) == value for field, value in equal.items() if value is not None]
-        conditions += [col(field).in_(values) for field, values in among.items() if values is not None]
-        if self.worlds is not None:
-            conditions.append(col(Job.world_id) == any_(literal(list(self.worlds), ARRAY(Text))))
+        conditions = matching(
+            {
+                Job.world_id: self.world_id,
+                Job.provider: self.provider,
+                Job.requested_by: self.requested_by,
+            },
+            {Job.status: self.status, Job.asset_type: self.asset_type},
+            (Job.world_id, self.worlds),
+        )
         if self.created_after is not None:
             conditions.append(col(Job.created_at) > self.created_after)
         if self.created_before is not None:
             conditions.append(col(Job.created_at) < self.created_before)
         return conditions
-
-
-@dataclass(frozen=True, slots=True)
-class Keyset:
-    """A page by keyset: `limit` rows between two ids (both left out), newest first unless `oldest_first`."""
-
-    limit: int
-    older_than: UUID | None = None
-    newer_than: UUID | None = None
-    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +96,7 @@ class LogPage:
 
 async def find_jobs(connection: AsyncConnection, job_ids: Collection[UUID]) -> dict[UUID, JobState]:
     """Read jobs by id; what does not exist is missing from the result."""
-    query = select(*_JOB, *_ASSET).outerjoin(Asset, _READY).where(_among(Job.id, job_ids))
+    query = select(*_JOB, *ASSET).outerjoin(Asset, _READY).where(among(Job.id, job_ids))
     return {state.job.id: state for state in map(_state, await connection.execute(query))}
 
 
@@ -130,19 +118,13 @@ def no_job(job_id: UUID) -> JobNotFound:
 
 
 async def page_of_jobs(connection: AsyncConnection, wanted: JobFilter, page: Keyset) -> JobPage:
-    """Read a page of jobs. Ids are UUIDv7, so their order is that of creation."""
-    rows = select(*_JOB, *_ASSET).outerjoin(Asset, _READY).where(*wanted.conditions())
-    if page.older_than is not None:
-        rows = rows.where(col(Job.id) < page.older_than)
-    if page.newer_than is not None:
-        rows = rows.where(col(Job.id) > page.newer_than)
-    order = col(Job.id).asc() if page.oldest_first else col(Job.id).desc()
-    found = rows.order_by(order).limit(page.limit).subquery()
+    """Read a page of jobs."""
+    rows = select(*_JOB, *ASSET).outerjoin(Asset, _READY).where(*wanted.conditions())
+    found = page.cut(rows, Job.id).subquery()
     # By the outer join an empty page still says which snapshot it was empty in.
     one = select(cast(func.pg_current_snapshot(), Text).label("snapshot")).subquery()
-    first = found.c[0]
     query = select(one, found).select_from(one.outerjoin(found, true()))
-    result = (await connection.execute(query.order_by(first.asc() if page.oldest_first else first.desc()))).all()
+    result = (await connection.execute(query.order_by(page.order(found.c[0])))).all()
     states = [_state(row[1:]) for row in result if row[1] is not None]
     return JobPage(states, Snapshot.parse(result[0][0]))
 
@@ -158,7 +140,7 @@ async def find_jobs_by_key(
 ) -> dict[tuple[str, str], JobState]:
     """Read jobs by world and idempotency key."""
     query = (
-        select(*_JOB, *_ASSET)
+        select(*_JOB, *ASSET)
         .outerjoin(Asset, _READY)
         .where(
             col(Job.world_id).in_({world for world, _ in keys}),
@@ -172,7 +154,7 @@ async def find_jobs_by_key(
 async def find_identical(connection: AsyncConnection, world_id: str, input_hash: str) -> JobState | None:
     """Read the latest job of a world that has the same inputs and is live or succeeded."""
     query = (
-        select(*_JOB, *_ASSET)
+        select(*_JOB, *ASSET)
         .outerjoin(Asset, _READY)
         .where(
             col(Job.world_id) == world_id,
@@ -193,7 +175,7 @@ async def read_log(connection: AsyncConnection, job_id: UUID, *, after: int, lim
         JobNotFound: no such job.
     """
     query = (
-        select(*_JOB, *_ASSET, *_TRANSITION)
+        select(*_JOB, *ASSET, *_TRANSITION)
         .outerjoin(Asset, _READY)
         .outerjoin(Transition, and_(col(Transition.job_id) == col(Job.id), col(Transition.seq) > after))
         .where(col(Job.id) == job_id)
@@ -203,40 +185,24 @@ async def read_log(connection: AsyncConnection, job_id: UUID, *, after: int, lim
     rows = (await connection.execute(query)).all()
     if not rows:
         raise no_job(job_id)
-    start = len(_JOB) + len(_ASSET)
-    transitions = [_record(TransitionRecord, row[start:]) for row in rows if row[start] is not None]
+    start = len(_JOB) + len(ASSET)
+    transitions = [record_of(TransitionRecord, row[start:]) for row in rows if row[start] is not None]
     return LogPage(_state(rows[0]), transitions)
 
 
 async def latest_seqs(connection: AsyncConnection, job_ids: Collection[UUID]) -> dict[UUID, int]:
     """Read how far jobs have come."""
-    rows = await connection.execute(select(col(Job.id), col(Job.seq)).where(_among(Job.id, job_ids)))
+    rows = await connection.execute(select(col(Job.id), col(Job.seq)).where(among(Job.id, job_ids)))
     return {row[0]: row[1] for row in rows}
-
-
-async def find_assets(connection: AsyncConnection, asset_ids: Collection[UUID]) -> dict[UUID, AssetRecord]:
-    """Read assets by id; what does not exist is missing from the result."""
-    rows = await connection.execute(select(*_ASSET).where(_among(Asset.id, asset_ids)))
-    return {asset.id: asset for asset in (_record(AssetRecord, row) for row in rows)}
 
 
 async def find_derivations(connection: AsyncConnection, job_ids: Collection[UUID]) -> dict[UUID, DerivationRecord]:
     """Read what jobs derive from."""
-    rows = await connection.execute(select(*_DERIVATION).where(_among(Derivation.job_id, job_ids)))
-    return {found.job_id: found for found in (_record(DerivationRecord, row) for row in rows)}
-
-
-def _among(column: Any, ids: Collection[UUID]) -> ColumnElement[bool]:  # noqa: ANN401 - a column
-    # One array is one parameter: the statement stays the same, and prepared, whatever the number of ids.
-    return col(column) == any_(literal(list(ids), ARRAY(Uuid)))
+    rows = await connection.execute(select(*_DERIVATION).where(among(Derivation.job_id, job_ids)))
+    return {found.job_id: found for found in (record_of(DerivationRecord, row) for row in rows)}
 
 
 def _state(row: Sequence[Any]) -> JobState:
-    job = _record(JobRecord, row)
-    asset = row[len(_JOB) : len(_JOB) + len(_ASSET)]
-    return JobState(job, _record(AssetRecord, asset) if asset[0] is not None else None)
-
-
-def _record(kind: type[Any], values: Sequence[Any]) -> Any:  # noqa: ANN401 - the caller names the kind
-    # Rows come from columns that the database has checked: validating them again would only cost time.
-    return kind.model_construct(**dict(zip(kind.model_fields, values, strict=False)))
+    job = record_of(JobRecord, row)
+    asset = row[len(_JOB) : len(_JOB) + len(ASSET)]
+    return JobState(job, record_of(AssetRecord, asset) if asset[0] is not None else None)

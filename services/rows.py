@@ -1,10 +1,11 @@
-"""The columns that statements written as text select, and the records that their rows become."""
+"""What statements select, and the records that their rows become."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
+from uuid import UUID
 
-from sqlalchemy import RowMapping, column
-from sqlmodel import SQLModel
+from sqlalchemy import ARRAY, ColumnElement, RowMapping, Uuid, any_, column, literal
+from sqlmodel import SQLModel, col
 
 from services.models import Asset, AssetRecord, Job, JobRecord, Transition, TransitionRecord
 
@@ -29,6 +30,12 @@ SELECT_ASSET, ASSET_RESULT = _prefixed("a", Asset, _ASSET_COLUMNS, "a_")
 """The asset that it calls `a`, which may be missing."""
 
 
+def among(field: Any, ids: Collection[UUID]) -> ColumnElement[bool]:  # noqa: ANN401 - a column
+    """Return the condition that a column holds one of the ids."""
+    # One array is one parameter: the statement stays the same, and prepared, whatever the number of ids.
+    return col(field) == any_(literal(list(ids), ARRAY(Uuid)))
+
+
 def job_of_row(row: RowMapping) -> JobRecord:
     """Return the job that a row holds."""
     return _record(JobRecord, row, "", _JOB_COLUMNS)
@@ -44,6 +51,11 @@ def asset_of_row(row: RowMapping) -> AssetRecord | None:
     return _record(AssetRecord, row, "a_", _ASSET_COLUMNS) if row.get("a_id") else None
 
 
-def _record(kind: type[_Record], row: RowMapping, prefix: str, names: Iterable[str]) -> _Record:
+def record_of(kind: type[_Record], values: Sequence[Any]) -> _Record:
+    """Return the record whose columns a row begins with."""
     # Rows come from columns that the database has checked: validating them again would only cost time.
-    return cast("_Record", kind.model_construct(**{name: row[f"{prefix}{name}"] for name in names}))
+    return cast("_Record", kind.model_construct(**dict(zip(kind.model_fields, values, strict=False))))
+
+
+def _record(kind: type[_Record], row: RowMapping, prefix: str, names: Iterable[str]) -> _Record:
+    return record_of(kind, [row[f"{prefix}{name}"] for name in names])

@@ -1,11 +1,10 @@
 """Rows and requests with sensible defaults."""
 
 from typing import Any
-from uuid import uuid4
 
 from services.catalog import build_catalog
 from services.intake import JobRequest, accept
-from services.models import AssetRecord, AssetType, JobRecord
+from services.models import AssetRecord, AssetType, JobRecord, new_id
 from services.moves import NewJob
 
 CATALOG = build_catalog(simulator=True)
@@ -30,7 +29,7 @@ def a_new_job(**changes: Any) -> NewJob:
 def an_asset(job: JobRecord, **changes: Any) -> AssetRecord:
     """Return an asset that fits a job."""
     wanted: dict[str, Any] = {
-        "id": uuid4(),
+        "id": new_id(),
         "job_id": job.id,
         "world_id": job.world_id,
         "asset_type": job.asset_type,

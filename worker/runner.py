@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from services.asset_queries import find_assets
 from services.backoff import delay
 from services.batching import Batcher
 from services.errors import GenerationError, PassingError, Unavailable
-from services.job_queries import find_assets
 from services.job_store import advance
 from services.lifecycle import Event
 from services.models import AssetRecord

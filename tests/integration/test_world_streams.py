@@ -13,9 +13,10 @@ from services.cursors import job_cursor, world_cursor
 from services.database import Database
 from services.errors import DatabaseUnavailable, InvalidInput
 from services.events import world_channel
-from services.job_queries import JobFilter, Keyset, page_of_jobs
+from services.job_queries import JobFilter, page_of_jobs
 from services.job_store import advance, create
 from services.lifecycle import Event, JobStatus
+from services.lists import Keyset
 from services.models import AssetType
 from services.positions import Position, Snapshot
 from services.resources import Resources
