@@ -9,6 +9,7 @@ from strawberry.scalars import JSON
 from schema.context import Operation
 from schema.types import AssetJob
 from services.access import Scope
+from services.creations import Creation
 from services.intake import JobRequest, References, parse_id
 from services.models import AssetType
 
@@ -84,6 +85,11 @@ class CreateAssetJobPayload:
     job: AssetJob
     created: bool = strawberry.field(description="False when an earlier job was returned.")
 
+    @classmethod
+    def of(cls, creation: Creation) -> "CreateAssetJobPayload":
+        """Build the type from the answer."""
+        return cls(job=AssetJob.of(creation.state), created=creation.created)
+
 
 @strawberry.type
 class Mutation:
@@ -93,8 +99,17 @@ class Mutation:
     async def create_asset_job(self, info: Operation, input: CreateAssetJobInput) -> CreateAssetJobPayload:  # noqa: A002
         """Ask for an asset. The job is durable when this answers."""
         caller = info.context.require(Scope.WRITE)
-        creation = await info.context.resources.jobs.create(input.to_request(), caller)
-        return CreateAssetJobPayload(job=AssetJob.of(creation.state), created=creation.created)
+        return CreateAssetJobPayload.of(await info.context.resources.jobs.create(input.to_request(), caller))
+
+    @strawberry.mutation(description="All or none; at most 1,000. Answers in the order of the inputs.")
+    async def create_asset_jobs(
+        self, info: Operation, inputs: list[CreateAssetJobInput]
+    ) -> list[CreateAssetJobPayload]:
+        """Ask for many assets. The jobs are durable when this answers."""
+        caller = info.context.require(Scope.WRITE)
+        requests = [wanted.to_request() for wanted in inputs]
+        creations = await info.context.resources.jobs.create_many(requests, caller)
+        return [CreateAssetJobPayload.of(creation) for creation in creations]
 
     @strawberry.mutation(description="QUEUED or RETRYING ends at once; PROCESSING as soon as its worker stops it.")
     async def cancel_job(self, info: Operation, id: ID) -> AssetJob:  # noqa: A002 - the contract's name

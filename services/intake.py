@@ -112,7 +112,7 @@ def accept(request: JobRequest, catalog: Catalog, *, requested_by: str, path: Pa
         run_at=_instant(request.run_at, (*path, "runAt")),
     )
     job.input_hash = _input_hash(job, derivation)
-    return NewJob(job, derivation)
+    return NewJob(job, derivation, request.reuse_identical)
 
 
 def _input_hash(job: JobRecord, derivation: DerivationRecord) -> str:

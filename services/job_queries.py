@@ -6,7 +6,20 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, select, true
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    TableValuedAlias,
+    Text,
+    and_,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -22,18 +35,20 @@ from services.models import (
     AssetType,
     Derivation,
     DerivationRecord,
+    IdempotencyKey,
     Job,
     JobRecord,
     Transition,
     TransitionRecord,
 )
+from services.moves import WorldKey
 from services.positions import Snapshot
 from services.rows import among, record_of
 
 _JOB: Final[list[Any]] = [getattr(Job, name) for name in JobRecord.model_fields]
 _TRANSITION: Final[list[Any]] = [getattr(Transition, name) for name in TransitionRecord.model_fields]
 _DERIVATION: Final[list[Any]] = [getattr(Derivation, name) for name in DerivationRecord.model_fields]
-_READY: Final = and_(col(Asset.job_id) == col(Job.id), col(Asset.status) == AssetStatus.READY)
+_MADE: Final = col(Asset.job_id) == col(Job.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,7 @@ class JobFilter:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job as it stands, with its asset if it has a ready one."""
+    """A job as it stands, with its asset if it has made one, be it deleted since."""
 
     job: JobRecord
     asset: AssetRecord | None
@@ -96,7 +111,7 @@ class LogPage:
 
 async def find_jobs(connection: AsyncConnection, job_ids: Collection[UUID]) -> dict[UUID, JobState]:
     """Read jobs by id; what does not exist is missing from the result."""
-    query = select(*_JOB, *ASSET).outerjoin(Asset, _READY).where(among(Job.id, job_ids))
+    query = select(*_JOB, *ASSET).outerjoin(Asset, _MADE).where(among(Job.id, job_ids))
     return {state.job.id: state for state in map(_state, await connection.execute(query))}
 
 
@@ -119,7 +134,7 @@ def no_job(job_id: UUID) -> JobNotFound:
 
 async def page_of_jobs(connection: AsyncConnection, wanted: JobFilter, page: Keyset) -> JobPage:
     """Read a page of jobs."""
-    rows = select(*_JOB, *ASSET).outerjoin(Asset, _READY).where(*wanted.conditions())
+    rows = select(*_JOB, *ASSET).outerjoin(Asset, _MADE).where(*wanted.conditions())
     found = page.cut(rows, Job.id).subquery()
     # By the outer join an empty page still says which snapshot it was empty in.
     one = select(cast(func.pg_current_snapshot(), Text).label("snapshot")).subquery()
@@ -135,37 +150,49 @@ async def count_jobs(connection: AsyncConnection, wanted: JobFilter) -> int:
     return int((await connection.execute(query)).scalar_one())
 
 
-async def find_jobs_by_key(
-    connection: AsyncConnection, keys: Collection[tuple[str, str]]
-) -> dict[tuple[str, str], JobState]:
-    """Read jobs by world and idempotency key."""
+async def find_jobs_by_key(connection: AsyncConnection, keys: Collection[WorldKey]) -> dict[WorldKey, JobState]:
+    """Read the jobs that idempotency keys stand for."""
+    wanted = _pairs(keys)
     query = (
-        select(*_JOB, *ASSET)
-        .outerjoin(Asset, _READY)
-        .where(
-            col(Job.world_id).in_({world for world, _ in keys}),
-            col(Job.idempotency_key).in_({key for _, key in keys}),
+        select(col(IdempotencyKey.world_id), col(IdempotencyKey.key), *_JOB, *ASSET)
+        .select_from(wanted)
+        .join(
+            IdempotencyKey,
+            and_(col(IdempotencyKey.world_id) == wanted.c.world_id, col(IdempotencyKey.key) == wanted.c.value),
         )
+        .join(Job, col(Job.id) == col(IdempotencyKey.job_id))
+        .outerjoin(Asset, _MADE)
     )
-    states = map(_state, await connection.execute(query))
-    return {(state.job.world_id, state.job.idempotency_key or ""): state for state in states}
+    return {(row[0], row[1]): _state(row[2:]) for row in await connection.execute(query)}
 
 
-async def find_identical(connection: AsyncConnection, world_id: str, input_hash: str) -> JobState | None:
-    """Read the latest job of a world that has the same inputs and is live or succeeded."""
-    query = (
-        select(*_JOB, *ASSET)
-        .outerjoin(Asset, _READY)
+async def find_identical(
+    connection: AsyncConnection, inputs: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], JobState]:
+    """Read by world and input hash the latest job that is live, or succeeded and has its asset's content."""
+    wanted = _pairs(inputs)
+    latest = (
+        select(col(Job.id))
+        .outerjoin(Asset, _MADE)
         .where(
-            col(Job.world_id) == world_id,
-            col(Job.input_hash) == input_hash,
+            col(Job.world_id) == wanted.c.world_id,
+            col(Job.input_hash) == wanted.c.value,
             col(Job.status).not_in((JobStatus.FAILED, JobStatus.CANCELLED)),
+            func.coalesce(col(Asset.status), AssetStatus.READY) == AssetStatus.READY,
         )
         .order_by(col(Job.id).desc())
         .limit(1)
+        .lateral()
     )
-    row = (await connection.execute(query)).first()
-    return None if row is None else _state(row)
+    query = (
+        select(*_JOB, *ASSET)
+        .select_from(wanted)
+        .join(latest, true())
+        .join(Job, col(Job.id) == latest.c.id)
+        .outerjoin(Asset, _MADE)
+    )
+    states = map(_state, await connection.execute(query))
+    return {(state.job.world_id, state.job.input_hash): state for state in states}
 
 
 async def read_log(connection: AsyncConnection, job_id: UUID, *, after: int, limit: int) -> LogPage:
@@ -176,7 +203,7 @@ async def read_log(connection: AsyncConnection, job_id: UUID, *, after: int, lim
     """
     query = (
         select(*_JOB, *ASSET, *_TRANSITION)
-        .outerjoin(Asset, _READY)
+        .outerjoin(Asset, _MADE)
         .outerjoin(Transition, and_(col(Transition.job_id) == col(Job.id), col(Transition.seq) > after))
         .where(col(Job.id) == job_id)
         .order_by(col(Transition.seq))
@@ -200,6 +227,13 @@ async def find_derivations(connection: AsyncConnection, job_ids: Collection[UUID
     """Read what jobs derive from."""
     rows = await connection.execute(select(*_DERIVATION).where(among(Derivation.job_id, job_ids)))
     return {found.job_id: found for found in (record_of(DerivationRecord, row) for row in rows)}
+
+
+def _pairs(pairs: Collection[tuple[str, str]]) -> TableValuedAlias:
+    """Return a table of worlds and values: two parameters, whatever the number of pairs."""
+    worlds, values = ([pair[i] for pair in pairs] for i in (0, 1))
+    table = func.unnest(literal(worlds, ARRAY(Text)), literal(values, ARRAY(Text)))
+    return table.table_valued(column("world_id", Text), column("value", Text)).render_derived()
 
 
 def _state(row: Sequence[Any]) -> JobState:

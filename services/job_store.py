@@ -5,7 +5,7 @@ jobs at once. The `WHERE` decides whether an edge may be taken; `explain` says a
 Leases and due times go by the database's clock alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.errors import IllegalTransition, JobNotFound, LeaseHeld, LeaseLost, NotDue
 from services.lifecycle import EDGES, FINAL, WAITING, Event, Guard, JobStatus
 from services.models import JobRecord
-from services.moves import Lease, Move, Moved, NewJob, Refusal
+from services.moves import Lease, Move, Moved, NewJob, Refusal, WorldKey
 from services.rows import (
     ASSET_RESULT,
     JOB_RESULT,
@@ -46,10 +46,18 @@ WITH wanted AS (
         run_at timestamptz, send_count int,
         prompt_spec jsonb, lore_snapshot jsonb, claim_ids text[], entity_ids text[],
         source_chunk_ids text[], source_id text)
+), k AS (
+    INSERT INTO idempotency_keys (world_id, key, job_id)
+    SELECT * FROM jsonb_to_recordset(CAST(:keys AS jsonb)) AS e(world_id text, key text, job_id uuid)
+    -- In one order, so that two statements never wait for each other's keys.
+    ORDER BY world_id, key
+    ON CONFLICT DO NOTHING
+    RETURNING job_id
 ), m AS (
     INSERT INTO jobs ({_CREATE_COLUMNS})
-    SELECT {_CREATE_COLUMNS} FROM wanted ORDER BY id
-    ON CONFLICT (world_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    SELECT {_CREATE_COLUMNS} FROM wanted
+    WHERE idempotency_key IS NULL OR id IN (SELECT job_id FROM k)
+    ORDER BY id
     RETURNING *
 ), derived AS (
     INSERT INTO derivations
@@ -84,7 +92,7 @@ WITH wanted AS (
            OR greatest(j.run_at, j.next_attempt_at) <= clock_timestamp())
       AND (NOT w.attempts_left OR j.attempt < j.max_attempts)
       AND (NOT w.attempts_spent OR j.attempt >= j.max_attempts)
-    ORDER BY j.id FOR UPDATE OF j
+    ORDER BY j.id FOR NO KEY UPDATE OF j
 ), m AS (
     UPDATE jobs j SET
         status = w.target,
@@ -146,7 +154,7 @@ WITH wanted AS (
 ), locked AS (
     SELECT j.id FROM jobs j JOIN wanted w ON w.job_id = j.id
     WHERE j.status = 'PROCESSING' AND j.fencing_token = w.held_token
-    ORDER BY j.id FOR UPDATE OF j
+    ORDER BY j.id FOR NO KEY UPDATE OF j
 )
 UPDATE jobs j SET
     lease_expires_at = clock_timestamp() + :lease_s * interval '1 second',
@@ -164,19 +172,29 @@ ORDER BY m.lease_expires_at LIMIT :most
 """).columns(*JOB_RESULT)  # noqa: S608 - the interpolated part is the model's own column names
 
 
-async def create(connection: AsyncConnection, wanted: Sequence[NewJob]) -> list[Moved]:
-    """Insert jobs with their derivations and first transitions, in one statement.
+async def create(
+    connection: AsyncConnection, wanted: Sequence[NewJob], keys: Mapping[WorldKey, UUID] | None = None
+) -> list[Moved]:
+    """Insert jobs with their derivations, first transitions and idempotency keys, in one statement.
+
+    Args:
+        connection: the connection.
+        wanted: the jobs, each with a key of its own if it has one.
+        keys: what keys shall stand for, where that is more than the jobs' own: an earlier job, for instance.
 
     Returns:
         What was created, by id. A job whose idempotency key exists in its world is left out.
     """
+    if keys is None:
+        keys = {new.key: new.job.id for new in wanted if new.key is not None}
     rows = [
         new.job.model_dump(mode="json", exclude={"created_at"})
         | new.derivation.model_dump(mode="json", exclude={"job_id"})
         for new in wanted
     ]
-    result = await connection.execute(_CREATE, {"wanted": orjson.dumps(rows).decode()})
-    return [_moved(row) for row in result.mappings()]
+    stand_for = [{"world_id": world, "key": key, "job_id": str(job)} for (world, key), job in keys.items()]
+    values = {"wanted": orjson.dumps(rows).decode(), "keys": orjson.dumps(stand_for).decode()}
+    return [_moved(row) for row in (await connection.execute(_CREATE, values)).mappings()]
 
 
 async def advance(

@@ -1,37 +1,27 @@
 """What clients do with jobs: create them, cancel them, renew them."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
-
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.access import Caller
 from services.catalog import Catalog
+from services.creations import Creation, create_all
 from services.database import Database
 from services.dispatcher import Dispatcher
-from services.errors import IdempotencyConflict
+from services.errors import InvalidInput
 from services.events import Publisher
-from services.intake import JobRequest, accept
-from services.job_queries import JobState, find_identical, find_jobs_by_key, require_job
-from services.job_store import advance, create, explain
+from services.intake import JobRequest, Path, accept
+from services.job_queries import JobState, require_job
+from services.job_store import advance, explain
 from services.lifecycle import WAITING, Event
 from services.moves import Move, Moved, NewJob
 from services.updates import JobUpdate
 
-
-@dataclass(frozen=True, slots=True)
-class Creation:
-    """The answer to a request.
-
-    Attributes:
-        state: the job, with its asset if it has one already.
-        created: False when an earlier job was returned.
-    """
-
-    state: JobState
-    created: bool
+_MOST: Final = 1000
+_SLICE: Final = 25
+"""Requests that are validated without letting anything else run: a few milliseconds."""
 
 
 class Jobs:
@@ -54,17 +44,25 @@ class Jobs:
             IdempotencyConflict: the key was used in this world with other inputs.
             DatabaseUnavailable: nothing was stored, as far as can be known.
         """
-        new = accept(request, self.catalog, requested_by=caller.subject)
-        caller.require_world(new.job.world_id)
-        if request.reuse_identical:
-            created, earlier = await self._create_unless_identical(new)
-        else:
-            async with self._database.connect() as connection:
-                created, earlier = await _create_or_find(connection, new)
-        if earlier is not None:
-            return Creation(earlier, created=False)
-        self._announce(created)
-        return Creation(JobState(created[0].job, None), created=True)
+        return (await self._create([self._accepted(request, caller, ("input",))]))[0]
+
+    async def create_many(self, requests: Sequence[JobRequest], caller: Caller) -> list[Creation]:
+        """Do what `create` does for each request, in their order and as if one came after the other: all or none.
+
+        Raises:
+            InvalidInput: there are none or too many, or the first value that breaks a rule; nothing was stored.
+            WorldNotFound: as `create`, for any of them; nothing was stored.
+            IdempotencyConflict: likewise; a key may come twice if it comes with the same inputs.
+            DatabaseUnavailable: nothing was stored, as far as can be known.
+        """
+        if not 1 <= len(requests) <= _MOST:
+            raise InvalidInput(["inputs"], f"must hold from 1 to {_MOST} inputs")
+        accepted = []
+        for i, request in enumerate(requests):
+            accepted.append(self._accepted(request, caller, ("inputs", i)))
+            if i % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+        return await self._create(accepted)
 
     async def cancel(self, job_id: UUID, caller: Caller) -> JobState:
         """End a job that is not final. A run that is under way learns of it and is stopped.
@@ -84,17 +82,15 @@ class Jobs:
         """
         return await self._move(Move(job_id, Event.RENEW), caller)
 
-    async def _create_unless_identical(self, new: NewJob) -> tuple[list[Moved], JobState | None]:
-        async with self._database.transaction() as connection:
-            # Equal requests wait for each other, or all of them would find nothing and create.
-            lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:hash, 0))")
-            await connection.execute(lock, {"hash": new.job.world_id + new.job.input_hash})
-            # The key promises more than the wish to reuse, so it is asked first.
-            keyed = await _find_by_key(connection, new)
-            earlier = keyed or await find_identical(connection, new.job.world_id, new.job.input_hash)
-            if earlier is not None:
-                return [], earlier
-            return await _create_or_find(connection, new)
+    def _accepted(self, request: JobRequest, caller: Caller, path: Path) -> NewJob:
+        new = accept(request, self.catalog, requested_by=caller.subject, path=path)
+        caller.require_world(new.job.world_id)
+        return new
+
+    async def _create(self, accepted: Sequence[NewJob]) -> list[Creation]:
+        answers, moves = await create_all(self._database, accepted)
+        self._announce(moves)
+        return answers
 
     async def _move(self, move: Move, caller: Caller) -> JobState:
         async with self._database.connect() as connection:
@@ -108,26 +104,3 @@ class Jobs:
     def _announce(self, moves: Sequence[Moved]) -> None:
         self._publisher.publish(map(JobUpdate.of_move, moves))
         self._dispatcher.submit(moved.job for moved in moves if moved.job.status in WAITING)
-
-
-async def _create_or_find(connection: AsyncConnection, new: NewJob) -> tuple[list[Moved], JobState | None]:
-    """Create a job, or return the one that has its idempotency key."""
-    created = await create(connection, [new])
-    return created, None if created else await _find_by_key(connection, new)
-
-
-async def _find_by_key(connection: AsyncConnection, new: NewJob) -> JobState | None:
-    """Return the job that has the new one's idempotency key, if it has one and it was used.
-
-    Raises:
-        IdempotencyConflict: that job has other inputs.
-    """
-    if new.job.idempotency_key is None:
-        return None
-    key = new.job.world_id, new.job.idempotency_key
-    earlier = (await find_jobs_by_key(connection, [key])).get(key)
-    if earlier is not None and earlier.job.input_hash != new.job.input_hash:
-        raise IdempotencyConflict(
-            f"The idempotency key was used in world {key[0]!r} by job {earlier.job.id}, with other inputs."
-        )
-    return earlier

@@ -135,13 +135,6 @@ class Job(JobRecord, table=True):
         CheckConstraint("priority BETWEEN 0 AND 9", "ck_jobs_priority"),
         CheckConstraint("progress BETWEEN 0 AND 1", "ck_jobs_progress"),
         CheckConstraint("timeout_s > 0", "ck_jobs_timeout"),
-        Index(
-            "uq_jobs_idempotency_key",
-            "world_id",
-            "idempotency_key",
-            unique=True,
-            postgresql_where=text("idempotency_key IS NOT NULL"),
-        ),
         Index("ix_jobs_world", "world_id", "id"),
         Index("ix_jobs_world_status", "world_id", "status", "id"),
         Index("ix_jobs_status", "status", "id"),
@@ -162,6 +155,19 @@ class Job(JobRecord, table=True):
         ),
         Index("ix_jobs_lease", "lease_expires_at", postgresql_where=text("status = 'PROCESSING'")),
     )
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """What a key stands for in its world: the job that was made with it, or that its request was given instead."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id"], ["jobs.id"], "fk_idempotency_keys_job", ondelete="CASCADE"),
+    )
+
+    world_id: str = Field(primary_key=True, sa_type=Text)
+    key: str = Field(primary_key=True, sa_type=Text)
+    job_id: UUID
 
 
 class TransitionRecord(SQLModel):
@@ -246,7 +252,7 @@ class AssetRecord(SQLModel):
 
 
 class Asset(AssetRecord, table=True):
-    """The table of assets; a job has at most one that is READY."""
+    """The table of assets. A job has one at the most: it succeeds once, and is never renewed after that."""
 
     __tablename__ = "assets"
     __table_args__ = (
@@ -254,9 +260,18 @@ class Asset(AssetRecord, table=True):
         CheckConstraint("size_bytes >= 0", "ck_assets_size"),
         CheckConstraint("checksum ~ '^[0-9a-f]{64}$'", "ck_assets_checksum"),
         CheckConstraint("duration_seconds >= 0", "ck_assets_duration"),
-        Index("uq_assets_ready", "job_id", unique=True, postgresql_where=text("status = 'READY'")),
-        Index("ix_assets_job", "job_id"),
+        CheckConstraint("content_removed_at IS NULL OR status = 'DELETED'", "ck_assets_content_removed"),
+        Index("uq_assets_job", "job_id", unique=True),
         Index("ix_assets_world", "world_id", "id"),
+        Index("ix_assets_status", "status", "id"),
         Index("ix_assets_asset_type", "asset_type", "id"),
         Index("ix_assets_created_by", "created_by", "id"),
+        Index(
+            "ix_assets_content_to_remove",
+            "id",
+            postgresql_where=text("status = 'DELETED' AND content_removed_at IS NULL"),
+        ),
     )
+
+    content_removed_at: datetime | None = Field(default=None, sa_type=_INSTANT)
+    """When the content of a deleted asset had gone from storage; null while that is still to be done."""

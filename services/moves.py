@@ -9,13 +9,29 @@ from services.errors import LorekeeperError
 from services.lifecycle import Event, JobStatus
 from services.models import AssetRecord, DerivationRecord, JobRecord, TransitionRecord
 
+WorldKey = tuple[str, str]
+"""A world and an idempotency key: one job's, whoever asks."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be created, with its inputs."""
+    """A job to be created, with its inputs.
+
+    Attributes:
+        job: the job.
+        derivation: its inputs.
+        reuse_identical: whether a live or succeeded job with the same inputs will do.
+    """
 
     job: JobRecord
     derivation: DerivationRecord
+    reuse_identical: bool = False
+
+    @property
+    def key(self) -> WorldKey | None:
+        """Its idempotency key, if it has one."""
+        key = self.job.idempotency_key
+        return None if key is None else (self.job.world_id, key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ FROM (SELECT) AS one
 LEFT JOIN (SELECT * FROM chosen UNION SELECT * FROM preceding) AS c ON true
 LEFT JOIN transitions l ON l.job_id = c.job_id AND l.seq = c.seq
 LEFT JOIN jobs m ON m.id = c.job_id
-LEFT JOIN assets a ON a.job_id = m.id AND a.status = 'READY'
+LEFT JOIN assets a ON a.job_id = m.id
 ORDER BY l.id
 """).columns(  # noqa: S608 - the interpolated parts are ours
     column("snapshot", TEXT),

@@ -250,11 +250,11 @@ async def test_the_outbox_holds_what_waits_and_was_not_sent(database: Database) 
         assert not await unsent(connection, older_than=timedelta(hours=1), horizon=timedelta(), most=10)
 
 
-async def test_a_job_has_at_most_one_ready_asset(database: Database) -> None:
+async def test_a_job_has_at_most_one_asset(database: Database) -> None:
     job = await created(database)
     run = await claimed(database, job.id)
     await take(database, Move(job.id, Event.SUCCEED, held_token=1, asset=an_asset(run.job)))
-    with pytest.raises(IntegrityError, match="uq_assets_ready"):
+    with pytest.raises(IntegrityError, match="uq_assets_job"):
         async with database.connect() as connection:
             await connection.execute(
                 text(

@@ -27,7 +27,6 @@ LATER: Final = frozenset(
         "AssetJob.webhookUrl",
         "CreateAssetJobInput.webhookUrl",
         "CreateUploadInput",
-        "Mutation.createAssetJobs",
         "Mutation.createUpload",
         "Mutation.deleteAsset",
         "Mutation.purgeQueue",
