@@ -7,7 +7,7 @@ from strawberry import ID
 from strawberry.scalars import JSON
 
 from schema.context import Operation
-from schema.types import AssetJob
+from schema.types import Asset, AssetJob
 from services.access import Scope
 from services.creations import Creation
 from services.intake import JobRequest, References, parse_id
@@ -122,3 +122,11 @@ class Mutation:
         """Renew a job."""
         caller = info.context.require(Scope.WRITE)
         return AssetJob.of(await info.context.resources.jobs.renew(parse_id(id), caller))
+
+    @strawberry.mutation(
+        description="Its content goes, its record stays as DELETED. Deleting it again changes nothing."
+    )
+    async def delete_asset(self, info: Operation, id: ID) -> Asset:  # noqa: A002 - the contract's name
+        """Delete an asset."""
+        caller = info.context.require(Scope.WRITE)
+        return Asset.of(await info.context.resources.assets.delete(parse_id(id), caller))

@@ -11,7 +11,7 @@ from strawberry.scalars import JSON
 from schema.context import Operation
 from services.catalog import ProviderSpec
 from services.cursors import job_cursor, job_position
-from services.errors import InvalidInput
+from services.errors import AssetNotFound, InvalidInput
 from services.job_queries import JobState, read_log
 from services.lifecycle import JobStatus
 from services.models import AssetRecord, AssetStatus, AssetType, DerivationRecord
@@ -123,6 +123,8 @@ class Asset(Node):
         seconds = 3600 if expires_in_seconds is None else expires_in_seconds
         if not 1 <= seconds <= _LONGEST_LINK_S:
             raise InvalidInput(["expiresInSeconds"], f"must be from 1 to {_LONGEST_LINK_S}")
+        if self.status is AssetStatus.DELETED:
+            raise AssetNotFound(f"The content of asset {self.id} was deleted.")
         return await info.context.resources.storage.url(
             self.record.storage_key,
             filename=f"{self.asset_type.lower()}-{self.record.job_id}.{self.format}",
@@ -133,7 +135,7 @@ class Asset(Node):
 
 @strawberry.type(description="One request to generate one asset. Ids are UUIDv7, so they sort by creation time.")
 class AssetJob(Node):
-    """Built from a row of `jobs`, with its ready asset if it has one."""
+    """Built from a row of `jobs`, with its asset if it has made one."""
 
     job_id: Private[UUID]
     world_id: ID

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Text, func, literal, select
+from sqlalchemy import ARRAY, ColumnElement, Select, Text, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -79,3 +79,34 @@ async def count_assets(connection: AsyncConnection, wanted: AssetFilter) -> int:
     """Count the assets that a filter lets through."""
     query: Select[Any] = select(func.count()).select_from(Asset).where(*wanted.conditions())
     return int((await connection.execute(query)).scalar_one())
+
+
+async def delete_asset(
+    connection: AsyncConnection, asset_id: UUID, *, worlds: Collection[str] | None
+) -> AssetRecord | None:
+    """Let an asset be DELETED, as it may be already; returns None where there is none in these worlds."""
+    change = (
+        update(Asset)
+        .where(col(Asset.id) == asset_id, *matching({}, {}, (Asset.world_id, worlds)))
+        .values(status=AssetStatus.DELETED)
+        .returning(*ASSET)
+    )
+    row = (await connection.execute(change)).first()
+    return None if row is None else record_of(AssetRecord, row)
+
+
+async def content_to_remove(connection: AsyncConnection, *, most: int) -> list[AssetRecord]:
+    """Read deleted assets whose content may still be there, the oldest first."""
+    query = (
+        select(*ASSET)
+        .where(col(Asset.status) == AssetStatus.DELETED, col(Asset.content_removed_at).is_(None))
+        .order_by(col(Asset.id))
+        .limit(most)
+    )
+    return [record_of(AssetRecord, row) for row in await connection.execute(query)]
+
+
+async def note_content_removed(connection: AsyncConnection, asset_ids: Collection[UUID]) -> None:
+    """Note that nothing is left of deleted assets in storage."""
+    change = update(Asset).where(among(Asset.id, asset_ids)).values(content_removed_at=func.clock_timestamp())
+    await connection.execute(change)

@@ -54,9 +54,8 @@ async def create_all(database: Database, wanted: Sequence[NewJob]) -> tuple[list
     keyed = sum(new.key is not None for new in wanted)
     # A statement is atomic by itself. Only where another one follows that may refuse the call, or where one
     # precedes it that must still hold, does it take a transaction.
-    async with (
-        database.transaction() if reuses or (keyed and len(wanted) > 1) else database.connect() as connection
-    ):
+    lend = database.transaction if reuses or (keyed and len(wanted) > 1) else database.connect
+    async with lend() as connection:
         if not reuses:
             return await _carry_out(connection, _Plan(wanted))
         # Equal requests wait for each other, or all of them would find nothing and create.

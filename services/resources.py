@@ -10,6 +10,7 @@ from aioboto3 import Session
 from aiobotocore.config import AioConfig
 from redis.asyncio import Redis
 
+from services.assets import Assets
 from services.catalog import Catalog, build_catalog
 from services.database import Database
 from services.dispatcher import Dispatcher
@@ -56,6 +57,7 @@ class Resources:
     dispatcher: Dispatcher
     jobs: Jobs
     tokens: Tokens | None
+    assets: Assets
 
 
 def parts_to_embed(settings: Settings) -> frozenset[Part]:
@@ -147,6 +149,7 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
             dispatcher=dispatcher,
             jobs=Jobs(database, catalog, dispatcher, publisher),
             tokens=open_tokens(settings),
+            assets=Assets(database, storage),
         )
 
 

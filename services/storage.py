@@ -54,7 +54,11 @@ class Storage(Protocol):
         """
 
     async def delete(self, key: str) -> None:
-        """Remove what lies under a key, if anything does."""
+        """Remove what lies under a key, if anything does.
+
+        Raises:
+            StorageUnavailable: it cannot be removed now.
+        """
 
     async def url(self, key: str, *, filename: str, expires_in: timedelta, base_url: str) -> str:
         """Return a URL that downloads the content without further credentials.
@@ -99,7 +103,10 @@ class LocalStorage:
 
     async def delete(self, key: str) -> None:
         """Remove what lies under a key, if anything does."""
-        await asyncio.to_thread((self._folder / key).unlink, missing_ok=True)
+        try:
+            await asyncio.to_thread((self._folder / key).unlink, missing_ok=True)
+        except OSError as error:
+            raise StorageUnavailable("The asset cannot be removed.") from error
 
     async def url(self, key: str, *, filename: str, expires_in: timedelta, base_url: str) -> str:
         """Return a signed URL of this server."""

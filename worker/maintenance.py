@@ -6,10 +6,13 @@ that is compared with how many it should hold. Where some are missing twice in a
 for long are sent again, longest first. Messages that nobody needs any more can hide those that are missing from
 the count, so a job that was due for very long is sent again whatever the count. Either may send a job which still
 has its message: harmless, because only one delivery can claim it, and the other is deleted.
+
+Content of deleted assets that storage did not let go of is removed here too.
 """
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -29,6 +32,9 @@ _ANYWAY: Final = 40
 """Intervals after which an overdue job is sent again whatever SQS reports: by default ten minutes, doubling with
 every time that it was sent, so that a backlog which is merely long is not drowned in duplicates."""
 _MOST_BATCHES: Final = 20
+_MOST_CONTENT: Final = 100
+_CONTENT_WAIT: Final = timedelta(seconds=5)
+"""How long a storage that hangs may hold up the next round."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +48,7 @@ class Maintenance:
         self._queue = resources.queue
         self._dispatcher = resources.dispatcher
         self._publisher = resources.publisher
+        self._assets = resources.assets
         self._interval = timedelta(seconds=settings.maintenance_s)
         self._grace = settings.lease * 0.1
         self._retention = timedelta(days=settings.history_days)
@@ -70,6 +77,7 @@ class Maintenance:
             await self._prune()
             await self._send_what_is_gone([*await self._end_lost_runs(), *await self._overdue(self._interval)])
             await self._dispatcher.send_again(await self._overdue(self._interval * _ANYWAY, doubling=True))
+            await self._remove_content()
 
     async def _end_lost_runs(self) -> list[JobRecord]:
         """End runs whose last lease ran out; returns those that may run again but have not."""
@@ -103,3 +111,9 @@ class Maintenance:
             async with self._database.connect() as connection:
                 if await prune(connection, older_than=self._retention, most=_MOST) < _MOST:
                     return
+
+    async def _remove_content(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CONTENT_WAIT.total_seconds()):
+                if removed := await self._assets.sweep(most=_MOST_CONTENT):
+                    log.info("maintenance.content_removed", assets=removed)

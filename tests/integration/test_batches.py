@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from services.access import ANONYMOUS, Caller, Scope
+from services.job_store import create as store_jobs
 from services.resources import Resources
 from tests.asking import a_caller, ask, code, made
 from tests.conftest import Opener, recorded_statements, running_loops, until
+from tests.factories import a_new_job
 
 CREATE: Final = """mutation($inputs: [CreateAssetJobInput!]!) {
   createAssetJobs(inputs: $inputs) { created job { id worldId idempotencyKey priority status asset { id } } }
@@ -224,8 +226,6 @@ async def test_a_key_that_came_with_the_wish_to_reuse_stands_for_what_was_return
 
 
 async def test_calls_at_once_with_the_same_keys_make_each_job_once(resources: Resources) -> None:
-    """The keys come in another order each time: without one order in the statement, calls would deadlock."""
-
     def inputs(turn: int, **changes: object) -> list[dict[str, object]]:
         numbers = range(40) if turn % 2 else reversed(range(40))
         return [picture(i, idempotencyKey=f"k{i}", **changes) for i in numbers]
@@ -235,6 +235,22 @@ async def test_calls_at_once_with_the_same_keys_make_each_job_once(resources: Re
     assert sum(payload["created"] for payloads in answers for payload in payloads) == 40
     assert len({job_id for payloads in answers for job_id in job_ids(payloads)}) == 40
     assert (await count(resources))[0] == 40
+
+
+async def test_calls_whose_keys_come_in_another_order_do_not_lock_each_other_out(resources: Resources) -> None:
+    """Falls without the order of the keys in the statement that creates."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+    async def waits() -> bool:
+        async with resources.database.connect() as connection:
+            return bool(await connection.scalar(waiting))
+
+    async with resources.database.transaction() as first:
+        await store_jobs(first, [a_new_job(idempotency_key="k5")])
+        call = asyncio.create_task(create(resources, *(an_input(idempotencyKey=f"k{i}") for i in (9, 5, 1))))
+        await until(waits)
+        await store_jobs(first, [a_new_job(idempotency_key="k9")])
+    assert created(await call) == [False, False, True]
 
 
 async def test_identical_calls_at_once_make_one_job_where_reuse_is_asked_for(resources: Resources) -> None:

@@ -28,7 +28,6 @@ LATER: Final = frozenset(
         "CreateAssetJobInput.webhookUrl",
         "CreateUploadInput",
         "Mutation.createUpload",
-        "Mutation.deleteAsset",
         "Mutation.purgeQueue",
         "Mutation.redriveDeadLetters",
         "Query.queues",
