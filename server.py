@@ -24,16 +24,17 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from schema import build_schema
+from schema.content import download, upload
 from schema.loopback import LoopbackOnly
 from schema.transport import PAGE, GraphQLView
 from schema.websockets import WebSocketProtocol
 from services.database import Database
-from services.errors import AssetNotFound, ConfigurationError
+from services.errors import ConfigurationError
 from services.health import OK, check_services
 from services.local_program import kept_running
 from services.local_stack import LocalStack
@@ -42,7 +43,7 @@ from services.migrating import migrate, require_current, wait_for_database
 from services.program import Program, run_program, told_to_end
 from services.resources import find_database_url, find_endpoints, open_resources, parts_to_embed
 from services.settings import Settings, load_settings
-from services.storage import ASSETS_PATH, LocalStorage
+from services.storage import ASSETS_PATH
 from services.supervision import Supervisor
 
 _STATIC_FOLDER: Final = PAGE.parent / "static"
@@ -120,33 +121,6 @@ async def metrics(_: Request) -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def asset(request: Request) -> Response:
-    """Answer a signed URL of local storage."""
-    storage: LocalStorage = request.app.state.resources.storage
-    query = request.query_params
-    filename = query.get("filename", "")
-    try:
-        path = storage.verify(
-            request.path_params["key"],
-            filename=filename,
-            expires=query.get("expires", ""),
-            signature=query.get("signature", ""),
-        )
-    except AssetNotFound as error:
-        return PlainTextResponse(str(error), status_code=404)
-    return FileResponse(
-        path,
-        filename=filename,
-        content_disposition_type="inline",
-        # The content under a key never changes. Nothing in it may act as a page of ours.
-        headers={
-            "Cache-Control": "private, max-age=86400, immutable",
-            "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
-
-
 class _HashedFiles(StaticFiles):
     """Files whose names change with their content."""
 
@@ -169,7 +143,8 @@ def build_app(settings: Settings) -> Starlette:
         Route("/metrics", metrics),
     ]
     if settings.s3_bucket is None:
-        routes.append(Route(ASSETS_PATH + "/{key:path}", asset))
+        content = ASSETS_PATH + "/{key:path}"
+        routes += [Route(content, download), Route(content, upload, methods=["PUT"])]
     is_open = settings.uses_jwt or settings.allow_unauthenticated
     middleware = [] if is_open else [Middleware(LoopbackOnly)]
     app = Starlette(lifespan=lifespan, routes=routes, middleware=middleware)

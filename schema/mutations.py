@@ -12,6 +12,7 @@ from services.access import Scope
 from services.creations import Creation
 from services.intake import JobRequest, References, parse_id
 from services.models import AssetType
+from services.uploads import UploadRequest
 
 
 @strawberry.input
@@ -91,6 +92,29 @@ class CreateAssetJobPayload:
         return cls(job=AssetJob.of(creation.state), created=creation.created)
 
 
+@strawberry.input
+class CreateUploadInput:
+    """What to upload."""
+
+    world_id: ID
+    asset_type: AssetType
+    filename: str
+    content_type: str
+
+
+@strawberry.type(
+    description="Leave to upload: send the content to the URL, by the method, with exactly the headers."
+)
+class Upload:
+    """Built from what was signed."""
+
+    url: str
+    method: str
+    headers: JSON
+    storage_key: str
+    expires_at: datetime
+
+
 @strawberry.type
 class Mutation:
     """Changing."""
@@ -130,3 +154,17 @@ class Mutation:
         """Delete an asset."""
         caller = info.context.require(Scope.WRITE)
         return Asset.of(await info.context.resources.assets.delete(parse_id(id), caller))
+
+    @strawberry.mutation(description="Content under a storage key, for prompts to refer to; it makes no asset.")
+    async def create_upload(self, info: Operation, input: CreateUploadInput) -> Upload:  # noqa: A002
+        """Sign an upload."""
+        caller = info.context.require(Scope.WRITE)
+        request = UploadRequest(input.world_id, input.asset_type, input.filename, input.content_type)
+        signed = await info.context.resources.uploads.create(request, caller, base_url=info.context.base_url)
+        return Upload(
+            url=signed.url,
+            method=signed.method,
+            headers=JSON(signed.headers),
+            storage_key=signed.storage_key,
+            expires_at=signed.expires_at,
+        )

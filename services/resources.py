@@ -25,6 +25,7 @@ from services.sqs import LONG_POLL, Queue
 from services.storage import LocalStorage, S3Storage, Storage, signing_secret
 from services.streams import Streams
 from services.tokens import Tokens, open_tokens
+from services.uploads import Uploads
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -58,6 +59,7 @@ class Resources:
     jobs: Jobs
     tokens: Tokens | None
     assets: Assets
+    uploads: Uploads
 
 
 def parts_to_embed(settings: Settings) -> frozenset[Part]:
@@ -150,6 +152,7 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
             jobs=Jobs(database, catalog, dispatcher, publisher),
             tokens=open_tokens(settings),
             assets=Assets(database, storage),
+            uploads=Uploads(storage),
         )
 
 

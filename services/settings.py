@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     signing_secret: SecretStr | None = Field(default=None, min_length=32)
 
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    max_upload_bytes: int = Field(default=100 * 1024 * 1024, ge=1)
     max_operations: int = Field(default=1000, ge=1)
     max_connections: int = Field(default=10_000, ge=1)
     stream_idle_s: float = Field(default=30, gt=0, le=86400)

@@ -7,17 +7,18 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, urlencode
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from services.errors import AssetNotFound, StorageUnavailable
+from services.errors import AssetNotFound, Forbidden, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ class Stored:
 
 
 class Storage(Protocol):
-    """Keeps content under keys. Keys are ours: relative paths of letters, digits, `-`, `.` and `/`."""
+    """Keeps content under keys. Keys are ours: relative paths of letters, digits, `-`, `_`, `~`, `.` and `/`."""
 
     async def put(self, key: str, content: AsyncIterator[bytes], content_type: str) -> Stored:
         """Store a stream under a key, whole or not at all.
@@ -68,6 +69,19 @@ class Storage(Protocol):
             filename: under which name a browser saves it.
             expires_in: how long the URL works.
             base_url: the address under which the caller reaches this server, for storage that we serve.
+        """
+
+    async def upload_url(self, key: str, *, content_type: str, expires_in: timedelta, base_url: str) -> str:
+        """Return a URL that stores content by PUT, without further credentials.
+
+        Args:
+            key: where to store it.
+            content_type: what the request must name as its `Content-Type`.
+            expires_in: how long the URL works.
+            base_url: as in `url`.
+
+        Raises:
+            StorageUnavailable: the storage does not answer.
         """
 
 
@@ -110,9 +124,12 @@ class LocalStorage:
 
     async def url(self, key: str, *, filename: str, expires_in: timedelta, base_url: str) -> str:
         """Return a signed URL of this server."""
-        expires = int((datetime.now(UTC) + expires_in).timestamp())
-        signature = self._signature(key, filename, expires)
-        query = urlencode({"filename": filename, "expires": expires, "signature": signature})
+        query = self._signed(expires_in, key=key, filename=filename)
+        return f"{base_url.rstrip('/')}{ASSETS_PATH}/{quote(key)}?{query}"
+
+    async def upload_url(self, key: str, *, content_type: str, expires_in: timedelta, base_url: str) -> str:
+        """Return a signed URL of this server."""
+        query = self._signed(expires_in, put=key, content_type=content_type)
         return f"{base_url.rstrip('/')}{ASSETS_PATH}/{quote(key)}?{query}"
 
     def verify(self, key: str, *, filename: str, expires: str, signature: str) -> Path:
@@ -121,16 +138,35 @@ class LocalStorage:
         Raises:
             AssetNotFound: the signature is not ours, the URL has expired, or the content is gone.
         """
-        instant = int(expires) if _INSTANT.fullmatch(expires) else 0
-        # As bytes: of text, the comparison takes ASCII alone.
-        genuine = hmac.compare_digest(self._signature(key, filename, instant).encode(), signature.encode())
         path = self._folder / key
-        if not genuine or instant < datetime.now(UTC).timestamp() or not path.is_file():
+        if not self._is_genuine(expires, signature, key=key, filename=filename) or not path.is_file():
             raise AssetNotFound("The link is not valid, or no longer.")
         return path
 
-    def _signature(self, key: str, filename: str, expires: int) -> str:
-        return hmac.digest(self._secret, f"{key}\n{filename}\n{expires}".encode(), "sha256").hex()
+    def verify_upload(self, key: str, *, content_type: str, expires: str, signature: str) -> None:
+        """Check that a signed URL gives leave to store content of this type under a key.
+
+        Raises:
+            Forbidden: the signature is not ours, is for something else, or has expired.
+        """
+        if not self._is_genuine(expires, signature, put=key, content_type=content_type):
+            raise Forbidden("The link is not valid for this upload, or no longer.")
+
+    def _signed(self, expires_in: timedelta, **what: str) -> str:
+        """Return the query of a URL; the key is in its path."""
+        expires = int((datetime.now(UTC) + expires_in).timestamp())
+        told = {"filename": what["filename"]} if "filename" in what else {}
+        return urlencode({**told, "expires": expires, "signature": self._signature(expires, what)})
+
+    def _is_genuine(self, expires: str, signature: str, **what: str) -> bool:
+        instant = int(expires) if _INSTANT.fullmatch(expires) else 0
+        # As bytes: of text, the comparison takes ASCII alone.
+        genuine = hmac.compare_digest(self._signature(instant, what).encode(), signature.encode())
+        return genuine and instant >= datetime.now(UTC).timestamp()
+
+    def _signature(self, expires: int, what: Mapping[str, str]) -> str:
+        # Named and escaped, so that no two things which can be signed read the same.
+        return hmac.digest(self._secret, urlencode({**what, "expires": expires}).encode(), "sha256").hex()
 
 
 class S3Storage:
@@ -146,6 +182,7 @@ class S3Storage:
         self._client = client
         self._bucket = bucket
         self._signer = signer
+        self._has_bucket = False
 
     async def put(self, key: str, content: AsyncIterator[bytes], content_type: str) -> Stored:
         """Store a stream under a key, whole or not at all."""
@@ -178,6 +215,29 @@ class S3Storage:
             return await self._signer.generate_presigned_url(
                 "get_object", Params=parameters, ExpiresIn=int(expires_in.total_seconds())
             )
+
+    async def upload_url(self, key: str, *, content_type: str, expires_in: timedelta, base_url: str) -> str:  # noqa: ARG002
+        """Return a presigned URL of the bucket, which is made if it is missing."""
+        with _translated():
+            await self._require_bucket()
+            return await self._signer.generate_presigned_url(
+                "put_object",
+                Params={"Bucket": self._bucket, "Key": key, "ContentType": content_type},
+                ExpiresIn=int(expires_in.total_seconds()),
+            )
+
+    async def _require_bucket(self) -> None:
+        """Make the bucket if it is missing; asked once, for nobody but us takes buckets away."""
+        if not self._has_bucket:
+            try:
+                await self._client.head_bucket(Bucket=self._bucket)
+            except ClientError as error:
+                status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+                if status == HTTPStatus.NOT_FOUND:
+                    await self._create_bucket()
+                elif status != HTTPStatus.FORBIDDEN:  # it is there, and we may not list it: no need to
+                    raise
+            self._has_bucket = True
 
     async def _upload(self, file: IO[bytes], key: str, content_type: str) -> None:
         file.seek(0)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import httpx
@@ -52,6 +53,21 @@ async def test_deleted_content_is_gone_and_deleting_again_is_harmless(storage: S
     await storage.delete("job/1.png")
     await storage.delete("job/1.png")
     assert (await fetch(storage, "job/1.png")).status_code == 404
+
+
+async def test_content_is_uploaded_by_a_link_into_a_bucket_that_is_made(storage: Storage) -> None:
+    url = await storage.upload_url(
+        "uploads/1.png", content_type="image/png", expires_in=timedelta(minutes=1), base_url="unused"
+    )
+    assert "content-type" in parse_qs(urlsplit(url).query)["X-Amz-SignedHeaders"][0].split(";")
+    async with httpx.AsyncClient() as client:
+        assert (
+            await client.put(url, content=b"drawing", headers={"Content-Type": "image/png"})
+        ).status_code == 200
+        changed = url.replace("1.png?", "2.png?")
+        assert (await client.put(changed, content=b"x", headers={"Content-Type": "image/png"})).status_code == 403
+    found = await fetch(storage, "uploads/1.png")
+    assert (found.content, found.headers["content-type"]) == (b"drawing", "image/png")
 
 
 async def test_an_unreachable_s3_is_unavailable(open_services: Opener) -> None:
