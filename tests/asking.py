@@ -27,7 +27,7 @@ def a_caller(*worlds: str, scopes: frozenset[Scope] = frozenset(Scope)) -> Calle
     return Caller("visitor", scopes, frozenset(worlds))
 
 
-async def ask(resources: Resources, query: str, caller: Caller = ANONYMOUS, **variables: object) -> dict[str, Any]:
+async def ask(resources: Resources, query: str, caller: Caller = ANONYMOUS, **variables: Any) -> dict[str, Any]:
     """Execute an operation; returns the answer as a client reads it."""
     schema: Schema = _schema()
     context = Context(resources, caller, "http://lore.example/", lasting=False)

@@ -25,14 +25,14 @@ async def resources(open_services: Opener) -> Resources:
     return await open_services()
 
 
-async def page(resources: Resources, caller: Caller = ANONYMOUS, **arguments: object) -> dict[str, Any]:
+async def page(resources: Resources, caller: Caller = ANONYMOUS, **arguments: Any) -> dict[str, Any]:
     answer = await ask(resources, LIST, caller, **arguments)
     assert "errors" not in answer, answer
     found: dict[str, Any] = answer["data"]["assets"]
     return found
 
 
-async def found(resources: Resources, caller: Caller = ANONYMOUS, **wanted: object) -> list[str]:
+async def found(resources: Resources, caller: Caller = ANONYMOUS, **wanted: Any) -> list[str]:
     listed = await page(resources, caller, filter=wanted)
     assert listed["totalCount"] == len(listed["edges"])
     return ids(listed)
@@ -77,7 +77,7 @@ async def test_assets_are_listed_newest_first_and_paged_both_ways(resources: Res
     "arguments",
     [{"first": -1}, {"first": 101}, {"last": 101}, {"first": 1, "last": 1}, {"after": "x"}, {"before": ""}],
 )
-async def test_impossible_pages_are_bad_input(resources: Resources, arguments: dict[str, object]) -> None:
+async def test_impossible_pages_are_bad_input(resources: Resources, arguments: dict[str, Any]) -> None:
     assert code(await ask(resources, LIST, **arguments)) == "BAD_USER_INPUT"
 
 
@@ -94,14 +94,15 @@ async def test_each_filter_chooses_assets(resources: Resources) -> None:
     assert await found(resources, status="DELETED") == []
     assert await found(resources, createdBy="tester") == [drawn, referring]
     assert await found(resources, createdBy="somebody else") == []
-    for wanted, other in (
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"claimId": "c2"}, {"claimId": "e1"}),
         ({"entityId": "e1"}, {"entityId": "c1"}),
         ({"sourceChunkId": "s1"}, {"sourceChunkId": "s"}),
         ({"sourceId": "book"}, {"sourceId": "s1"}),
         ({"claimId": "c1", "sourceId": "book"}, {"claimId": "c1", "sourceId": "other"}),
         ({"claimId": "c1", "worldId": "eldoria"}, {"claimId": "c1", "worldId": "elsewhere"}),
-    ):
+    ]
+    for wanted, other in pairs:
         assert await found(resources, **wanted) == [referring], wanted
         assert await found(resources, **other) == [], other
 

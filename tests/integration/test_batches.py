@@ -92,8 +92,7 @@ async def test_each_job_is_sent_once(resources: Resources) -> None:
 
     async def sent() -> bool:
         async with resources.database.connect() as connection:
-            unsent = await connection.scalar(text("SELECT count(*) FROM jobs WHERE sent_at IS NULL"))
-        return unsent == 0
+            return not await connection.scalar(text("SELECT count(*) FROM jobs WHERE sent_at IS NULL"))
 
     await until(sent)
     assert (await resources.queue.depth()).available == 10

@@ -25,7 +25,7 @@ def uploads(tmp_path: Path) -> Uploads:
     return Uploads(LocalStorage(tmp_path, b"k" * 32))
 
 
-async def sign(uploads: Uploads, caller: Caller = ANONYMOUS, **changes: object) -> Upload:
+async def sign(uploads: Uploads, caller: Caller = ANONYMOUS, **changes: Any) -> Upload:
     return await uploads.create(UploadRequest(**VALID | changes), caller, base_url="https://lore.example/")
 
 
@@ -62,7 +62,7 @@ async def sign(uploads: Uploads, caller: Caller = ANONYMOUS, **changes: object) 
     ],
 )
 async def test_what_breaks_a_rule_is_refused_by_its_path(
-    uploads: Uploads, changes: dict[str, object], field: str
+    uploads: Uploads, changes: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InvalidInput) as refusal:
         await sign(uploads, **changes)
