@@ -104,13 +104,24 @@ FIELDS: Final = {
     "Query.jobs": Field(
         "{ it: jobs { edges { node { id } } totalCount } }", Scope.READ, {"edges": [], "totalCount": 0}
     ),
+    "Query.assets": Field("{ it: assets { edges { node { id job { id } } } } }", Scope.READ, {"edges": []}),
     "Query.asset": Field("{ it: asset(id: $asset) { id job { id } } }", Scope.READ, None),
     "Query.providers": Field("{ it: providers { name } }", Scope.READ, [{"name": "local"}, {"name": "simulator"}]),
     "Mutation.createAssetJob": Field(
         f"mutation {{ it: createAssetJob(input: {INPUT}) {{ job {{ id }} }} }}", Scope.WRITE, "NOT_FOUND"
     ),
+    "Mutation.createAssetJobs": Field(
+        f"mutation {{ it: createAssetJobs(inputs: [{INPUT}]) {{ job {{ id }} }} }}", Scope.WRITE, "NOT_FOUND"
+    ),
+    "Mutation.createUpload": Field(
+        """mutation { it: createUpload(input: {
+            worldId: "eldoria", assetType: IMAGE, filename: "a.png", contentType: "image/png"}) { url } }""",
+        Scope.WRITE,
+        "NOT_FOUND",
+    ),
     "Mutation.cancelJob": Field("mutation { it: cancelJob(id: $live) { id } }", Scope.WRITE, "NOT_FOUND"),
     "Mutation.retryJob": Field("mutation { it: retryJob(id: $live) { id } }", Scope.WRITE, "NOT_FOUND"),
+    "Mutation.deleteAsset": Field("mutation { it: deleteAsset(id: $asset) { id } }", Scope.WRITE, "NOT_FOUND"),
     "Subscription.jobUpdates": Field(
         "subscription { it: jobUpdates(jobId: $job) { seq } }", Scope.READ, "NOT_FOUND"
     ),
