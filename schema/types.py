@@ -117,7 +117,10 @@ class Asset(Node):
         assert state is not None  # noqa: S101 - a foreign key says so
         return AssetJob.of(state)
 
-    @strawberry.field(description="A signed URL that downloads the content without further credentials.")
+    @strawberry.field(
+        description="A signed URL that downloads the content without further credentials. "
+        "A DELETED asset has none: NOT_FOUND."
+    )
     async def download_url(self, info: Operation, expires_in_seconds: int | None = 3600) -> str:
         """Sign a URL."""
         seconds = 3600 if expires_in_seconds is None else expires_in_seconds

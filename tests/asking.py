@@ -30,7 +30,8 @@ def a_caller(*worlds: str, scopes: frozenset[Scope] = frozenset(Scope)) -> Calle
 async def ask(resources: Resources, query: str, caller: Caller = ANONYMOUS, **variables: Any) -> dict[str, Any]:
     """Execute an operation; returns the answer as a client reads it."""
     schema: Schema = _schema()
-    context = Context(resources, caller, "http://lore.example/", lasting=False)
+    context = Context(resources, "http://lore.example/", lasting=False)
+    context.identity = caller
     result = await schema.execute(query, variable_values=variables, context_value=context)
     answer: dict[str, Any] = {"data": result.data}
     if result.errors:
