@@ -25,8 +25,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schema import build_schema
 from schema.content import download, upload
@@ -130,12 +131,27 @@ class _HashedFiles(StaticFiles):
         return response
 
 
+class _Application(Starlette):
+    """Answers the WebSockets of one address before it comes to routes and the layers around them.
+
+    Those are for requests: each of thousands of idle connections would keep them all on its stack.
+    """
+
+    sockets: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == scope.get("root_path", "") + "/graphql":
+            scope["app"] = self
+            await self.sockets(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def build_app(settings: Settings) -> Starlette:
     """Assemble the application."""
     view = GraphQLView(build_schema(), settings)
     routes: list[BaseRoute] = [
         Route("/graphql", view),
-        WebSocketRoute("/graphql", view),
         Route("/", lambda _: RedirectResponse("/graphql")),
         Mount("/static", GZipMiddleware(_HashedFiles(directory=_STATIC_FOLDER, check_dir=False))),
         Route("/healthz", healthz),
@@ -147,7 +163,8 @@ def build_app(settings: Settings) -> Starlette:
         routes += [Route(content, download), Route(content, upload, methods=["PUT"])]
     is_open = settings.uses_jwt or settings.allow_unauthenticated
     middleware = [] if is_open else [Middleware(LoopbackOnly)]
-    app = Starlette(lifespan=lifespan, routes=routes, middleware=middleware)
+    app = _Application(lifespan=lifespan, routes=routes, middleware=middleware)
+    app.sockets = view if is_open else LoopbackOnly(view)
     app.state.settings = settings
     app.state.clients = view.clients
     return app

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -49,8 +50,7 @@ class Clients:
         self._clients: dict[Client, float] = {}
         self._leaving = False
 
-    @contextmanager
-    def admitted(self, caller: str) -> Iterator["Admission"]:
+    def admitted(self, caller: str) -> "Admission":
         """Count a connection of a caller inside the block.
 
         Raises:
@@ -58,21 +58,14 @@ class Clients:
         """
         admission = Admission(self._callers, self._most_a_caller)
         admission.give(caller)
-        try:
-            yield admission
-        finally:
-            admission.take_back()
+        return admission
 
-    @contextmanager
-    def watched(self, client: Client) -> Iterator[None]:
+    def watched(self, client: Client) -> AbstractContextManager[None]:
         """Look after a client inside the block."""
         self._clients[client] = monotonic()
         if self._leaving:
             client.leave()
-        try:
-            yield
-        finally:
-            self._clients.pop(client, None)
+        return _Block(partial(self._clients.pop, client, None))
 
     def leave(self) -> None:
         """Let every client resume elsewhere, and whoever still comes: this process ends."""
@@ -96,8 +89,8 @@ class Clients:
                     client.ping()
 
 
-class Admission:
-    """One connection as it counts for a caller, who may say only later who it is."""
+class Admission(AbstractContextManager["Admission"]):
+    """One connection as it counts for a caller, who may say only later who it is, until the end of its block."""
 
     __slots__ = ("_caller", "_callers", "_most")
 
@@ -126,12 +119,27 @@ class Admission:
                 del self._callers[self._caller]
             self._caller = None
 
+    def __exit__(self, *_: object) -> None:
+        self.take_back()
+
 
 def at(instant: datetime | None, act: Callable[[], None]) -> asyncio.TimerHandle | None:
     """Act at an instant, unless the returned handle is cancelled; never, where there is no such instant."""
     if instant is None:
         return None
     return asyncio.get_running_loop().call_later((instant - datetime.now(UTC)).total_seconds(), act)
+
+
+class _Block(AbstractContextManager[None]):
+    """A block that has begun. Thousands are open at once: a generator of `contextmanager` would take far more."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self, end: Callable[[], object]) -> None:
+        self._end = end
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
 
 
 class Sending:

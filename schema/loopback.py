@@ -1,5 +1,6 @@
 """Who is served where nobody says who they are: programs of this machine alone."""
 
+from collections.abc import Awaitable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -19,11 +20,14 @@ class LoopbackOnly:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass the request on, or refuse it."""
         if scope["type"] == "lifespan" or _is_local(scope):
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
+            return self._app(scope, receive, send)  # nothing of ours stays on its stack
+        return self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
             reason = "Without authentication only loopback is served (LOREKEEPER_ALLOW_UNAUTHENTICATED)."

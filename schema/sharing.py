@@ -6,16 +6,17 @@ with. The arguments of the subscription itself say only which items arrive.
 """
 
 import asyncio
-from collections.abc import Awaitable, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Hashable, Iterator
 from contextlib import suppress
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, Self, cast
 from weakref import WeakValueDictionary
 
 import orjson
 from graphql import ExecutionResult as CoreResult
 from graphql import FieldNode, GraphQLError, VariableNode, Visitor, visit
 from graphql.execution import Executor
-from strawberry.extensions.context import StreamResultContextManager
+from strawberry.extensions import SchemaExtension
+from strawberry.extensions.context import OperationContextManager, StreamResultContextManager
 from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext, ExecutionResult
@@ -25,6 +26,35 @@ from schema.context import Context
 from schema.errors import coded
 from schema.plans import NotPlanned, plan
 from schema.types import JobUpdate
+from services.updates import StreamItem
+
+
+class Deliveries:
+    """The items of a stream, as graphql-core takes them: for one subscriber it is the same object each time.
+
+    Whatever maps the events of a subscription holds on to the last one until the next: thousands of idle
+    subscribers would keep as many updates, of kilobytes each.
+    """
+
+    __slots__ = ("_stream", "item")
+
+    item: StreamItem
+
+    def __init__(self, stream: AsyncGenerator[StreamItem, None]) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Self:
+        if hasattr(self, "item"):
+            del self.item
+        self.item = await anext(self._stream)
+        return self
+
+    async def aclose(self) -> None:
+        """End the stream here and now: left to the garbage collector, its channel would linger."""
+        await self._stream.aclose()
 
 
 class SharedResult(ExecutionResult):
@@ -48,30 +78,31 @@ class SharedExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def build_per_event_executor(self, payload: Any) -> Executor[Context]:  # noqa: ANN401 - graphql-core's signature
         """Return what executes one event."""
-        if not isinstance(payload, JobUpdate):
+        if not isinstance(payload, Deliveries):
             return super().build_per_event_executor(payload)
         if self._selection is None:
             self._selection = _Selection.of(self)
-        return cast("Executor[Context]", _Event(self, payload, self._selection))
+            self.__dict__ = dict(self.__dict__)  # as large as it must be, where growing it has doubled it
+        return cast("Executor[Context]", _Event(self, payload.item, self._selection))
 
-    def build_own_executor(self, payload: JobUpdate) -> Executor[Context]:
+    def build_own_executor(self, item: StreamItem) -> Executor[Context]:
         """Return what executes one event for nobody else."""
-        return super().build_per_event_executor(payload)
+        return super().build_per_event_executor(JobUpdate.of(item))
 
 
 class _Event:
     """One event for one subscriber: executed, unless another one has had it."""
 
-    __slots__ = ("_executor", "_payload", "_selection")
+    __slots__ = ("_executor", "_item", "_selection")
 
-    def __init__(self, executor: SharedExecutor, payload: JobUpdate, selection: "_Selection") -> None:
+    def __init__(self, executor: SharedExecutor, item: StreamItem, selection: "_Selection") -> None:
         self._executor = executor
-        self._payload = payload
+        self._item = item
         self._selection = selection
 
     def execute_operation(self, serially: bool | None = None) -> "SharedResult | Awaitable[SharedResult]":  # noqa: FBT001
         """Return the result, as graphql-core's executor does."""
-        made = self._payload.item.made
+        made = self._item.made
         found = made.get(self._selection)
         if found is None:
             found = made[self._selection] = self._execute(serially)
@@ -82,8 +113,8 @@ class _Event:
 
     def _execute(self, serially: bool | None) -> "SharedResult | asyncio.Future[SharedResult]":  # noqa: FBT001
         with suppress(NotPlanned, GraphQLError):  # an error is graphql-core's to place
-            return SharedResult(self._selection.plan(self._payload), None, self._payload.item.cursor)
-        result = self._executor.build_own_executor(self._payload).execute_operation(serially)
+            return SharedResult(self._selection.plan(JobUpdate.of(self._item)), None, self._item.cursor)
+        result = self._executor.build_own_executor(self._item).execute_operation(serially)
         if isinstance(result, CoreResult):
             return self._shared(result)
         return asyncio.ensure_future(self._later(cast("Awaitable[CoreResult]", result)))
@@ -92,7 +123,7 @@ class _Event:
         return self._shared(await result)
 
     def _shared(self, result: CoreResult) -> SharedResult:
-        return SharedResult(result.data, result.errors, self._payload.item.cursor)
+        return SharedResult(result.data, result.errors, self._item.cursor)
 
 
 class _Selection:
@@ -117,6 +148,10 @@ class _Selection:
 class SharedResultsRunner(SchemaExtensionsRunner):
     """Runs the extensions, but not anew for each subscriber of a result that has been through them."""
 
+    def operation(self) -> OperationContextManager:
+        """Return what surrounds an operation."""
+        return cast("OperationContextManager", _Around(self.extensions))
+
     def on_stream_result(self, result: StreamExecutionResult) -> StreamResultContextManager:
         """Return what surrounds the delivery of one result."""
         return _NOTHING if isinstance(result, SharedResult) else super().on_stream_result(result)
@@ -124,6 +159,32 @@ class SharedResultsRunner(SchemaExtensionsRunner):
     async def get_extensions_results(self, ctx: ExecutionContext) -> dict[str, Any]:
         """Return what extensions add to a result: ours add nothing."""
         return ctx.extensions_results
+
+
+class _Around:
+    """Surrounds an operation with the hooks of its extensions.
+
+    As Strawberry does, but with no more than that: a subscription lasts, and its stack takes 2 KiB.
+    """
+
+    __slots__ = ("_hooks",)
+
+    def __init__(self, extensions: list[SchemaExtension]) -> None:
+        default = SchemaExtension.on_operation
+        self._hooks = [
+            cast("Iterator[None]", each.on_operation())
+            for each in extensions
+            if type(each).on_operation is not default
+        ]
+
+    async def __aenter__(self) -> None:
+        for hook in self._hooks:
+            next(hook)
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            for hook in reversed(self._hooks):
+                next(hook, None)
 
 
 class _Nothing:

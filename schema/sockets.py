@@ -1,14 +1,16 @@
 """What `graphql-transport-ws` adds to Strawberry's handler: strictness, pings, bounds, and an end for the idle."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from starlette.types import Receive, Send
+from starlette.websockets import WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
-from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 
@@ -35,13 +37,37 @@ _TRY_AGAIN_LATER: Final = 1013
 
 
 class Socket(ASGIWebSocketAdapter):
-    """Sends messages, and knows since when one has been waiting."""
+    """Sends and receives messages, and knows since when one has been waiting to be sent."""
 
     def __init__(self, view: Any, request: Any, response: Any) -> None:  # noqa: ANN401 - Strawberry's signature
         super().__init__(view, request, response)
         self.sending = Sending()
         # The server's own: what frameworks wrap around it is passed through for every frame.
         self._send = cast("Send", self.ws.scope[SEND])
+        self._receive = cast("Receive", self.ws.scope[RECEIVE])
+
+    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+        """Yield what the client sends; holds on to none of it while it waits for the next.
+
+        Raises:
+            NonTextMessageReceived: a message in bytes.
+            NonJsonMessageReceived: one that cannot be decoded.
+        """
+        while self.ws.application_state is not WebSocketState.DISCONNECTED:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                break
+            text = message.get("text")
+            if text is None:
+                raise NonTextMessageReceived
+            try:
+                decoded = self.view.decode_json(text)
+            except JSONDecodeError as error:
+                if ignore_parsing_errors:
+                    continue
+                raise NonJsonMessageReceived from error
+            yield decoded
+            del message, text, decoded
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send a message.
@@ -59,7 +85,7 @@ class Socket(ASGIWebSocketAdapter):
 
     def abort(self) -> None:
         """Cut the connection at once."""
-        abort(cast("Receive", self.ws.scope[RECEIVE]))
+        abort(self._receive)
 
 
 class Handler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -95,6 +121,8 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle(self) -> None:
         """Serve the connection to its end."""
+        # The context has what it needs of the handshake; thousands of connections would keep it.
+        self.websocket.ws.scope["headers"].clear()
         with self.view.clients.watched(self):
             try:
                 await super().handle()

@@ -1,6 +1,7 @@
 """What HTTP adds to Strawberry's view: media types and statuses as specified, our explorer, our bounds."""
 
 import asyncio
+from collections.abc import Coroutine
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, Final, cast
@@ -98,18 +99,16 @@ class GraphQLView(GraphQL[Context, None]):
         """Encode a response or a message; what is shared in it was encoded before."""
         return orjson.dumps(data).decode()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """Answer; a request that is not GraphQL is refused in the form that GraphQL clients read."""
         scope[RECEIVE], scope[SEND] = receive, send
-        if scope["type"] == "websocket":
-            await self._answer_socket(scope, receive, send)
-        else:
-            await self._answer_request(scope, receive, send)
+        answer = self._answer_socket if scope["type"] == "websocket" else self._answer_request
+        return answer(scope, receive, send)
 
     async def _answer_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             with self.clients.admitted(_address(scope)) as scope[ADMISSION]:
-                await super().__call__(scope, receive, send)
+                await self.run(WebSocket(scope, receive, send))
         except TooManyConnections as error:
             await WebSocket(scope, receive, send).send_denial_response(PlainTextResponse(str(error), 429))
 

@@ -5,8 +5,7 @@ It is never trusted to be complete. Whenever it could have missed something, it 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
@@ -64,28 +63,31 @@ class Feed:
         """Channels that somebody listens to."""
         return len(self._listeners)
 
-    @asynccontextmanager
-    async def listen(self, channel: str, listener: Listener) -> AsyncIterator[None]:
+    def listen(self, channel: str, listener: Listener) -> AbstractAsyncContextManager[None]:
         """Deliver a channel to a listener inside the block.
 
         The block begins when Redis has acknowledged the subscription, so that whatever commits later arrives;
         or at once where Redis is away: then a poke follows when it is back.
         """
-        listeners = self._listeners.setdefault(channel, Counter())
-        listeners[listener] += 1
-        try:
-            await self._subscribe(channel)
-            yield
-        finally:
-            listeners[listener] -= 1
-            if not listeners[listener]:
-                del listeners[listener]
-            if not listeners and self._listeners.get(channel) is listeners:
-                del self._listeners[channel]
-                acknowledged = self._acknowledged.pop(channel, None)
-                if acknowledged is not None:
-                    acknowledged.cancel()
-                await self._unsubscribe(channel)
+        return _Listening(self, channel, listener)
+
+    async def join(self, channel: str, listener: Listener) -> None:
+        """Begin to deliver; whoever joins leaves, also where this is cancelled."""
+        self._listeners.setdefault(channel, Counter())[listener] += 1
+        await self._subscribe(channel)
+
+    async def leave(self, channel: str, listener: Listener) -> None:
+        """End what `join` began."""
+        listeners = self._listeners[channel]
+        listeners[listener] -= 1
+        if not listeners[listener]:
+            del listeners[listener]
+        if not listeners:
+            del self._listeners[channel]
+            acknowledged = self._acknowledged.pop(channel, None)
+            if acknowledged is not None:
+                acknowledged.cancel()
+            await self._unsubscribe(channel)
 
     async def run(self) -> None:
         """Receive for ever.
@@ -208,3 +210,24 @@ class Feed:
         for listeners in self._listeners.values():
             for listener in tuple(listeners):
                 listener.poke()
+
+
+class _Listening(AbstractAsyncContextManager[None]):
+    """A block in which a channel is delivered. Thousands are open at once: a generator would take far more."""
+
+    __slots__ = ("_channel", "_feed", "_listener")
+
+    def __init__(self, feed: Feed, channel: str, listener: Listener) -> None:
+        self._feed = feed
+        self._channel = channel
+        self._listener = listener
+
+    async def __aenter__(self) -> None:
+        try:
+            await self._feed.join(self._channel, self._listener)
+        except BaseException:
+            await self._feed.leave(self._channel, self._listener)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._feed.leave(self._channel, self._listener)

@@ -1,7 +1,6 @@
 """What waits for one reader of a job's stream: bounded, with progress conflated, honest about what it has lost."""
 
 import asyncio
-from collections import deque
 from typing import Final
 
 from services.updates import StreamItem, UpdateKind
@@ -18,7 +17,7 @@ class Inbox:
     def __init__(self) -> None:
         self.behind = False
         """Whether updates were dropped that only the log still has."""
-        self._items: deque[StreamItem] = deque()
+        self._items: list[StreamItem] = []  # mostly empty; a deque takes a kilobyte then
         self._bytes = 0
         self._reader: asyncio.Future[None] | None = None
 
@@ -53,7 +52,7 @@ class Inbox:
         if self.behind:
             self.behind = False
             return None
-        item = self._items.popleft()
+        item = self._items.pop(0)
         self._bytes -= item.size
         return item
 

@@ -66,7 +66,7 @@ class Streams:
         self._jobs: set[_JobReader] = set()
         self._tails: dict[str, WorldTail] = {}
 
-    async def job_updates(self, job_id: UUID, after: str | None = None) -> AsyncGenerator[StreamItem, None]:
+    def job_updates(self, job_id: UUID, after: str | None = None) -> AsyncGenerator[StreamItem, None]:
         """Yield a job's updates until its final transition.
 
         Without `after` the first is a SNAPSHOT; with it, the first is what follows that cursor. Each
@@ -78,14 +78,8 @@ class Streams:
             InvalidInput: `after` is not a cursor of this job.
             DatabaseUnavailable: the log cannot be read at the beginning. Later the stream waits for it.
         """
-        reader = _JobReader(job_id, None if after is None else job_position(after, job_id), self._database)
-        self._jobs.add(reader)
-        try:
-            async with self._feed.listen(job_channel(job_id), reader.inbox):
-                async for item in reader.items():
-                    yield item
-        finally:
-            self._jobs.discard(reader)
+        # Its own generator: every one between an update and its subscriber takes memory for each of them.
+        return _JobReader(job_id, self._database).items(after, self._feed, self._jobs)
 
     async def world_updates(
         self, world_id: str, wanted: WorldFilter, after: str | None = None
@@ -151,34 +145,43 @@ class Streams:
 class _JobReader:
     """One subscriber of one job: its position is a `seq`."""
 
-    def __init__(self, job_id: UUID, position: int | None, database: Database) -> None:
+    def __init__(self, job_id: UUID, database: Database) -> None:
         self.job_id = job_id
         self.inbox = Inbox()
         self.seen = 0
         """The latest `seq` that was passed on."""
-        self._position = position
         self._ended = False
         self._database = database
 
-    async def items(self) -> AsyncGenerator[StreamItem, None]:
-        """Yield what the job becomes, until the end."""
-        if self._position is None:
-            yield self._present(UpdateKind.SNAPSHOT, await self._read(limit=1))
-        else:
-            self.seen = self._position
-            async for missed in self._replayed(await self._read()):
-                yield missed
-        while not self._ended:
-            item = await self.inbox.next()
-            if item is None or (_is_transition(item.update) and item.update.seq > self.seen + 1):
-                async for missed in self._replayed(await _patiently(self._read)):
-                    yield missed
-            elif _is_transition(item.update) and item.update.seq == self.seen + 1:
-                self._pass(item.update)
-                yield item
-            elif not _is_transition(item.update) and item.update.seq == self.seen:
-                # Progress of a run whose beginning the reader has not seen would come out of order.
-                yield item
+    async def items(
+        self, after: str | None, feed: Feed, readers: "set[_JobReader]"
+    ) -> AsyncGenerator[StreamItem, None]:
+        """Yield what the job becomes until the end, and be one of the readers meanwhile."""
+        position = None if after is None else job_position(after, self.job_id)
+        item: StreamItem | None
+        readers.add(self)
+        try:
+            async with feed.listen(job_channel(self.job_id), self.inbox):
+                if position is None:
+                    yield self._present(UpdateKind.SNAPSHOT, await self._read(limit=1))
+                else:
+                    self.seen = position
+                    async for item in self._replayed(await self._read()):
+                        yield item
+                while not self._ended:
+                    item = None  # the last one is not kept, for it may be long until the next
+                    item = await self.inbox.next()
+                    if item is None or (_is_transition(item.update) and item.update.seq > self.seen + 1):
+                        async for item in self._replayed(await _patiently(self._read)):
+                            yield item
+                    elif _is_transition(item.update) and item.update.seq == self.seen + 1:
+                        self._pass(item.update)
+                        yield item
+                    elif not _is_transition(item.update) and item.update.seq == self.seen:
+                        # Progress of a run whose beginning the reader has not seen would come out of order.
+                        yield item
+        finally:
+            readers.discard(self)
 
     async def _replayed(self, page: LogPage) -> AsyncGenerator[StreamItem, None]:
         """Yield what the log holds behind the position, which begins with a page of it."""

@@ -18,9 +18,10 @@ from websockets.exceptions import ConnectionClosed
 from schema import build_schema
 from services.access import Scope
 from services.cursors import world_cursor
-from services.job_queries import JobFilter, Keyset, page_of_jobs
+from services.job_queries import JobFilter, page_of_jobs
 from services.job_store import advance, create
 from services.lifecycle import Event
+from services.lists import Keyset
 from services.moves import Move
 from services.positions import Position
 from services.resources import Resources

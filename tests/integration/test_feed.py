@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services import feed as feed_module
+from services.access import ANONYMOUS
 from services.errors import EventsUnavailable
 from services.events import open_redis
 from services.feed import Feed
@@ -90,7 +91,7 @@ async def trickle(unchecked: Resources) -> Trickle:
 
 
 async def an_update(resources: Resources, **changes: Any) -> JobUpdate:
-    creation = await resources.jobs.create(a_request(), requested_by="tester")
+    creation = await resources.jobs.create(a_request(), ANONYMOUS)
     await resources.dispatcher.drain()  # what it sends is not looked at here
     update = JobUpdate.of_state(UpdateKind.SNAPSHOT, creation.state.job, datetime.now(UTC))
     return update.model_copy(update=changes)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schema import build_schema
 from schema.context import Context
 from schema.plans import NotPlanned, plan
-from schema.sharing import SharedExecutor, SharedResult
+from schema.sharing import Deliveries, SharedExecutor, SharedResult
 from schema.types import JobUpdate
 from services.access import ANONYMOUS
 from services.lifecycle import JobStatus
@@ -54,11 +54,11 @@ def built(document: str, variables: dict[str, object] | None = None) -> SharedEx
 def executed(document: str, update: Update, **variables: object) -> tuple[dict[str, Any] | None, Any]:
     """Execute by graphql-core and by a plan; None for what the plan leaves."""
     executor = built(document, variables)
-    payload = JobUpdate.of(StreamItem(update))
-    result = executor.build_own_executor(payload).execute_operation(serially=False)
+    item = StreamItem(update)
+    result = executor.build_own_executor(item).execute_operation(serially=False)
     core = result.data if isinstance(result, ExecutionResult) else None
     try:
-        return plan(executor)(payload), core
+        return plan(executor)(JobUpdate.of(item)), core
     except NotPlanned:
         return None, core
 
@@ -133,11 +133,12 @@ def test_a_null_that_may_not_be_is_left_to_graphql_core() -> None:
 def test_what_cannot_be_coerced_is_placed_by_graphql_core() -> None:
     """A file of two gigabytes is more than GraphQL's Int can say: an error beside the rest, not the end."""
     asset = an_asset(UPDATES[3].job, size_bytes=2**31)
-    payload = JobUpdate.of(StreamItem(UPDATES[3].model_copy(update={"asset": asset})))
+    delivery = Deliveries(cast("Any", None))
+    delivery.item = StreamItem(UPDATES[3].model_copy(update={"asset": asset}))
     executor = built('subscription { jobUpdates(jobId: "x") { seq job { asset { sizeBytes } } } }')
     executor.context_value = Context(cast("Any", None), "", lasting=True)
     executor.context_value.identity = ANONYMOUS
-    result = executor.build_per_event_executor(payload).execute_operation(serially=False)
+    result = executor.build_per_event_executor(delivery).execute_operation(serially=False)
     assert isinstance(result, SharedResult)
     assert orjson.loads(orjson.dumps(result.data)) == {"jobUpdates": {"seq": 1, "job": {"asset": None}}}
     assert result.errors is not None
