@@ -70,6 +70,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         supervisor.start("publisher", resources.publisher.run)
         supervisor.start("feed", resources.feed.run)
         supervisor.start("streams", resources.streams.run)
+        supervisor.start("queue_watch", resources.queue_watch.run)
         supervisor.start("dispatcher", resources.dispatcher.run)
         supervisor.start("clients", app.state.clients.run)
         app.state.resources = resources

@@ -7,6 +7,7 @@ from strawberry import ID
 from strawberry.scalars import JSON
 
 from schema.context import Operation
+from schema.queues import checked_most, checked_queue
 from schema.types import Asset, AssetJob
 from services.access import Scope
 from services.creations import Creation
@@ -168,3 +169,17 @@ class Mutation:
             storage_key=signed.storage_key,
             expires_at=signed.expires_at,
         )
+
+    @strawberry.mutation(description="Scope queue:admin. Moves dead letters back; returns how many.")
+    async def redrive_dead_letters(self, info: Operation, queue: str, max: int | None = 100) -> int:  # noqa: A002
+        """Give dead letters another chance."""
+        caller = info.context.require(Scope.ADMIN)
+        operations = info.context.resources.queue_operations
+        return await operations.redrive(checked_queue(queue), checked_most(max), caller)
+
+    @strawberry.mutation(description="Scope queue:admin, and only where purging is switched on.")
+    async def purge_queue(self, info: Operation, queue: str) -> bool:
+        """Throw away every message of a queue."""
+        caller = info.context.require(Scope.ADMIN)
+        await info.context.resources.queue_operations.purge(checked_queue(queue), caller)
+        return True

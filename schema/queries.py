@@ -9,6 +9,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from schema.connections import AssetConnection, AssetJobConnection, PageArguments, list_assets, list_jobs
 from schema.context import Operation
+from schema.queues import QueueStats
 from schema.types import Asset, AssetJob, Node, Provider
 from services.access import Caller, Scope
 from services.asset_queries import AssetFilter
@@ -164,3 +165,9 @@ class Query:
         """List what can be asked for."""
         info.context.require(Scope.READ)
         return [Provider.of(spec) for spec in info.context.resources.catalog]
+
+    @strawberry.field(description="Scope queue:admin.")
+    async def queues(self, info: Operation) -> list[QueueStats]:
+        """Ask SQS how much each queue holds."""
+        info.context.require(Scope.ADMIN)
+        return [QueueStats.of(depth) for depth in await info.context.resources.queue_operations.depths()]

@@ -1,19 +1,29 @@
 """The subscriptions of the contract."""
 
+<<<<<<< HEAD
 from collections.abc import AsyncGenerator
 from typing import cast
+=======
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+>>>>>>> adb56a6 (Operators see, follow, redrive and purge the queues; SQS is asked once for all who watch)
 
 import strawberry
 from strawberry import ID
 
 from schema.context import Operation
+<<<<<<< HEAD
 from schema.sharing import Deliveries
+=======
+from schema.queues import QueueStats, checked_interval
+>>>>>>> adb56a6 (Operators see, follow, redrive and purge the queues; SQS is asked once for all who watch)
 from schema.types import JobUpdate
 from services.access import Scope
 from services.intake import check_name, parse_id
 from services.job_queries import no_job
 from services.lifecycle import JobStatus
 from services.models import AssetType
+from services.sqs import QueueDepth
 from services.streams import WorldFilter
 from services.updates import StreamItem
 
@@ -80,6 +90,22 @@ class Subscription:
         world = check_name(world_id, ("worldId",))
         caller.require_world(world)
         return _typed(info.context.resources.streams.world_updates(world, wanted, cursor))
+
+    @strawberry.subscription(description="Scope queue:admin.")
+    async def queue_stats(
+        self, info: Operation, interval_seconds: float | None = 2
+    ) -> AsyncGenerator[list[QueueStats], None]:
+        """Follow how much the queues hold."""
+        info.context.require(Scope.ADMIN)
+        return _measured(info.context.resources.queue_watch.depths(checked_interval(interval_seconds)))
+
+
+async def _measured(
+    stream: AsyncGenerator[Sequence[QueueDepth], None],
+) -> AsyncGenerator[list[QueueStats], None]:
+    async with aclosing(stream):  # at once, as below: SQS is not asked for who has left
+        async for depths in stream:
+            yield [QueueStats.of(depth) for depth in depths]
 
 
 def _typed(stream: AsyncGenerator[StreamItem, None]) -> AsyncGenerator[JobUpdate, None]:

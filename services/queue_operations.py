@@ -1,7 +1,14 @@
 """What operators do with queues: look at them, bring dead letters back, throw messages away."""
 
+import asyncio
+
+import structlog
+
+from services.access import Caller
 from services.errors import PurgeForbidden, QueueNotFound
 from services.sqs import Queue, QueueDepth
+
+log = structlog.get_logger(__name__)
 
 
 class QueueOperations:
@@ -23,19 +30,25 @@ class QueueOperations:
         Raises:
             QueueUnavailable: SQS does not answer.
         """
-        return [await queue.depth() for queue in self._queues.values()]
+        return await asyncio.gather(*(queue.depth() for queue in self._queues.values()))
 
-    async def redrive(self, name: str, most: int) -> int:
-        """Move dead letters back to their queue; returns how many.
+    async def redrive(self, name: str, most: int, caller: Caller) -> int:
+        """Move dead letters back to their queue, up to so many; returns how many. The log says who did it.
 
         Raises:
             QueueNotFound: there is no such queue.
             QueueUnavailable: SQS does not answer.
         """
-        return await self._find(name).redrive(most)
+        queue = self._find(name)
+        said = log.bind(queue=name, subject=caller.subject)
+        # Before too: an answer that is lost leaves the letters moved.
+        said.info("queue.redriving", most=most)
+        moved = await queue.redrive(most)
+        said.info("queue.redriven", moved=moved)
+        return moved
 
-    async def purge(self, name: str) -> None:
-        """Throw away every message of a queue.
+    async def purge(self, name: str, caller: Caller) -> None:
+        """Throw away every message of a queue. The log says who did it.
 
         Raises:
             PurgeForbidden: this installation does not allow it.
@@ -45,7 +58,10 @@ class QueueOperations:
         queue = self._find(name)
         if not self._allow_purge:
             raise PurgeForbidden("Purging is switched off (LOREKEEPER_ALLOW_PURGE).")
+        said = log.bind(queue=name, subject=caller.subject)
+        said.warning("queue.purging")
         await queue.purge()
+        said.warning("queue.purged")
 
     def _find(self, name: str) -> Queue:
         queue = self._queues.get(name)

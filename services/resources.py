@@ -20,6 +20,8 @@ from services.feed import Feed
 from services.jobs import Jobs
 from services.local_sqs import LOCAL_CREDENTIAL
 from services.local_stack import LocalStackNotRunning, Part, read_stack
+from services.queue_operations import QueueOperations
+from services.queue_watch import QueueWatch
 from services.settings import Settings
 from services.sqs import LONG_POLL, Queue
 from services.storage import LocalStorage, S3Storage, Storage, signing_secret
@@ -51,6 +53,8 @@ class Resources:
     database: Database
     redis: Redis
     queue: Queue
+    queue_operations: QueueOperations
+    queue_watch: QueueWatch
     storage: Storage
     publisher: Publisher
     feed: Feed
@@ -132,6 +136,7 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
             for patience in (timeout, timeout + LONG_POLL)
         ]
         queue = Queue(client, receiver, settings.sqs_queue_name, visibility=settings.lease)
+        operations = QueueOperations([queue], allow_purge=settings.allow_purge)
         storage = await _open_storage(stack, settings, endpoints, session)
         catalog = build_catalog(simulator=settings.simulator_enabled)
         publisher = Publisher(redis)
@@ -144,6 +149,8 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
             database=database,
             redis=redis,
             queue=queue,
+            queue_operations=operations,
+            queue_watch=QueueWatch(operations),
             storage=storage,
             publisher=publisher,
             feed=feed,

@@ -224,17 +224,19 @@ class Queue:
 
         A crash half way leaves a letter in both queues: deliveries are at-least-once here as everywhere.
         """
-        await self.initialize()
         moved = 0
+
+        async def call(_url: str) -> Any:  # noqa: ANN401 - botocore's response
+            return await self._client.receive_message(
+                QueueUrl=self._dead_letter_url or "",
+                MaxNumberOfMessages=min(BATCH, most - moved),
+                MessageAttributeNames=["All"],
+                VisibilityTimeout=_REDRIVE_VISIBILITY_S,
+                WaitTimeSeconds=1,  # a look without a wait asks only some of SQS's servers
+            )
+
         while moved < most:
-            with _translated():
-                response = await self._client.receive_message(
-                    QueueUrl=self._dead_letter_url or "",
-                    MaxNumberOfMessages=min(BATCH, most - moved),
-                    MessageAttributeNames=["All"],
-                    VisibilityTimeout=_REDRIVE_VISIBILITY_S,
-                    WaitTimeSeconds=1,  # a look without a wait asks only some of SQS's servers
-                )
+            response = await self._call(call)
             letters = [_delivery(message) for message in response.get("Messages", ())]
             if not letters:
                 break

@@ -272,3 +272,29 @@ async def test_equal_subscriptions_are_executed_and_encoded_once(
             assert update in ({"seq": 1}, {"status": "QUEUED"})
         await connection.close()
     assert len(made) == 2, "one for each selection"
+
+
+@pytest.mark.parametrize("transport", ["websocket", "events"])
+async def test_who_watches_the_queues_and_is_cut_off_is_not_asked_for_any_more(
+    served: tuple[str, Starlette], transport: str
+) -> None:
+    address, app = served
+    watch = app.state.resources.queue_watch
+    query = {"query": "subscription { queueStats(intervalSeconds: 1) { name } }"}
+    await until(lambda: app.state.supervisor.states["queue_watch"].running)
+    tasks = asyncio.all_tasks()
+    if transport == "websocket":
+        connection = await begun(address)
+        await connection.send(json.dumps({"type": "subscribe", "id": "1", "payload": query}))
+        assert json.loads(await connection.recv())["payload"]["data"]["queueStats"]
+        assert watch.watchers == 1
+        connection.transport.abort()
+    else:
+        url = f"http://{address}/graphql"
+        async with (
+            httpx.AsyncClient(timeout=10) as client,
+            client.stream("POST", url, json=query, headers=EVENTS) as stream,
+        ):
+            await anext(stream.aiter_lines())
+            assert watch.watchers == 1
+    await until(lambda: watch.watchers == 0 and not asyncio.all_tasks() - tasks)
