@@ -60,6 +60,7 @@ class CreateAssetJobInput:
         default=False,
         description="Return a live or succeeded job with the same inputs, if there is one, instead of a new one.",
     )
+    webhook_url: str | None = strawberry.field(default=None, description="Called once the job is final.")
 
     def to_request(self) -> JobRequest:
         """Return the request as the intake knows it; an explicit null stands for the default."""
@@ -77,6 +78,7 @@ class CreateAssetJobInput:
             timeout_s=self.timeout_seconds,
             idempotency_key=self.idempotency_key,
             reuse_identical=bool(self.reuse_identical),
+            webhook_url=self.webhook_url,
         )
 
 

@@ -1,22 +1,15 @@
 """The subscriptions of the contract."""
 
-<<<<<<< HEAD
-from collections.abc import AsyncGenerator
-from typing import cast
-=======
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
->>>>>>> adb56a6 (Operators see, follow, redrive and purge the queues; SQS is asked once for all who watch)
+from typing import cast
 
 import strawberry
 from strawberry import ID
 
 from schema.context import Operation
-<<<<<<< HEAD
-from schema.sharing import Deliveries
-=======
 from schema.queues import QueueStats, checked_interval
->>>>>>> adb56a6 (Operators see, follow, redrive and purge the queues; SQS is asked once for all who watch)
+from schema.sharing import Deliveries
 from schema.types import JobUpdate
 from services.access import Scope
 from services.intake import check_name, parse_id
@@ -103,7 +96,7 @@ class Subscription:
 async def _measured(
     stream: AsyncGenerator[Sequence[QueueDepth], None],
 ) -> AsyncGenerator[list[QueueStats], None]:
-    async with aclosing(stream):  # at once, as below: SQS is not asked for who has left
+    async with aclosing(stream):  # at once: SQS is not asked for who has left
         async for depths in stream:
             yield [QueueStats.of(depth) for depth in depths]
 

@@ -156,6 +156,7 @@ class AssetJob(Node):
     requested_by: str
     idempotency_key: str | None
     input_hash: str
+    webhook_url: str | None
     created_at: datetime
     run_at: datetime | None = strawberry.field(description="Not before this instant; null means at once.")
     started_at: datetime | None
@@ -191,6 +192,7 @@ class AssetJob(Node):
             requested_by=job.requested_by,
             idempotency_key=job.idempotency_key,
             input_hash=job.input_hash,
+            webhook_url=job.webhook_url,
             created_at=job.created_at,
             run_at=job.run_at,
             started_at=job.started_at,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
@@ -26,11 +27,14 @@ _MOST_INTEGER: Final = 2**53
 """Beyond, JavaScript clients and PostgreSQL's jsonb would no longer agree on the value (RFC 8259, section 6)."""
 _MOST_ATTEMPTS: Final = 100
 _LONGEST_RUN_S: Final = 43_200
+_LONGEST_URL: Final = 2000
 _FARTHEST: Final = timedelta(days=366)
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """Control characters, lone surrogates and non-characters: SQS refuses what XML 1.0 cannot hold."""
 _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
 """NUL, which PostgreSQL's text cannot hold, and lone surrogates, which no encoding can."""
+_NOT_IN_URLS: Final = re.compile(r"""[\s"<>\\^`{|}]""")
+"""What RFC 3986 leaves out, so that no two parsers find different hosts in one URL."""
 
 Path = tuple[str | int, ...]
 
@@ -62,6 +66,7 @@ class JobRequest:
     timeout_s: int | None = None
     idempotency_key: str | None = None
     reuse_identical: bool = False
+    webhook_url: str | None = None
 
 
 def parse_id(value: str, path: Sequence[str | int] = ("id",)) -> UUID:
@@ -108,6 +113,7 @@ def accept(request: JobRequest, catalog: Catalog, *, requested_by: str, path: Pa
         requested_by=requested_by,
         idempotency_key=_optional_name(request.idempotency_key, (*path, "idempotencyKey")),
         input_hash="",
+        webhook_url=_webhook_url(request.webhook_url, (*path, "webhookUrl")),
         timeout_s=_optional_within(request.timeout_s, 1, _LONGEST_RUN_S, (*path, "timeoutSeconds")),
         run_at=_instant(request.run_at, (*path, "runAt")),
     )
@@ -149,6 +155,27 @@ def check_name(value: str, path: Path) -> str:
 
 def _optional_name(value: str | None, path: Path) -> str | None:
     return None if value is None else check_name(value, path)
+
+
+def _webhook_url(value: str | None, path: Path) -> str | None:
+    if value is None:
+        return None
+    if len(value) > _LONGEST_URL:
+        raise InvalidInput(path, f"is longer than {_LONGEST_URL} characters")
+    if _UNPRINTABLE.search(value) or _NOT_IN_URLS.search(value):
+        raise InvalidInput(path, "holds a character that no URL may hold")
+    try:
+        url = urlsplit(value)
+        is_reachable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:  # a host or a port that cannot be one
+        is_reachable = False
+    if not is_reachable:
+        raise InvalidInput(path, "must be an http or https URL")
+    if "@" in url.netloc:
+        raise InvalidInput(path, "must not hold credentials")
+    if "#" in value:
+        raise InvalidInput(path, "must not hold a fragment")
+    return value
 
 
 def _within(value: int, least: int, most: int, path: Path) -> int:

@@ -103,6 +103,16 @@ async def test_nulls_of_optional_inputs_mean_their_defaults(ask: Ask) -> None:
     assert (job["priority"], job["maxAttempts"]) == (5, 3)
 
 
+async def test_the_address_of_a_webhook_is_stored_and_shown(ask: Ask) -> None:
+    url = "https://hooks.example/jobs?token=t"
+    job_id = (await created(ask, webhookUrl=url, reuseIdentical=True))["id"]
+    show = "query($id: ID!) { job(id: $id) { webhookUrl } }"
+    assert (await ask(show, id=job_id))["data"]["job"] == {"webhookUrl": url}
+    moved = await ask("mutation($id: ID!) { cancelJob(id: $id) { webhookUrl } }", id=job_id)
+    assert moved["data"]["cancelJob"] == {"webhookUrl": url}
+    assert (await ask(show, id=(await created(ask))["id"]))["data"]["job"] == {"webhookUrl": None}
+
+
 @pytest.mark.parametrize(
     ("changes", "path"),
     [

@@ -252,6 +252,7 @@ SAME: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     "priority": ({}, {"priority": 9}),
     "time": ({}, {"run_at": datetime.now(UTC), "timeout_s": 5, "max_attempts": 9}),
     "key": ({}, {"idempotency_key": "key", "reuse_identical": True}),
+    "webhook": ({}, {"webhook_url": "https://hooks.example/"}),
 }
 DIFFERENT: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     "world": ({}, {"world_id": "elsewhere"}),
