@@ -10,7 +10,7 @@ REAL   := tests/clients/node_modules/.package-lock.json
 CODEGEN := $(VENV)/codegen/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak fuzz bench check format lock clean
+.PHONY: help setup run test soak fuzz bench check schema format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,11 +32,14 @@ fuzz: $(DEV) ## Send whatever fits the schema to a running server, for five minu
 bench: $(DEV) $(PAGE) ## Measure the streams against their budgets (ARGS="--quick" to see that it works)
 	@$(BIN)/python -m bench.streams $(ARGS)
 
-check: $(DEV) ## Format, lint, types, import direction
+check: $(DEV) ## Format, lint, types, import direction, schema.graphql
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n 0 tests/unit/test_architecture.py
+	$(BIN)/python -m pytest -q -n 0 tests/unit/test_architecture.py tests/unit/test_contract.py
+
+schema: $(RUN) ## Write what is served to schema.graphql
+	@$(BIN)/python -m schema > schema.graphql
 
 format: $(DEV) ## Format the code and apply safe fixes
 	$(BIN)/ruff format .

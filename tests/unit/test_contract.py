@@ -15,13 +15,21 @@ from graphql import (
     InterfaceTypeDefinitionNode,
     ObjectTypeDefinitionNode,
     ScalarTypeDefinitionNode,
+    build_client_schema,
+    get_introspection_query,
+    lexicographic_sort_schema,
     parse,
     print_ast,
+    print_schema,
+)
+from graphql import (
+    build_schema as build_ast_schema,
 )
 
 from schema import build_schema
 
 CONTRACT: Final = Path(__file__).resolve().parents[1] / "contract" / "schema.graphql"
+EXPORTED: Final = CONTRACT.parents[2] / "schema.graphql"
 
 
 def _default(value: InputValueDefinitionNode) -> str:
@@ -93,6 +101,19 @@ def test_what_is_served_is_what_the_contract_says(contract: Mapping[str, str], s
 
 def test_all_of_the_contract_is_served(contract: Mapping[str, str], served: Mapping[str, str]) -> None:
     assert not contract.keys() - served.keys()
+
+
+def test_the_exported_schema_is_the_one_that_is_served() -> None:
+    assert EXPORTED.read_text() == build_schema().as_str() + "\n", "run `make schema`"
+
+
+async def test_the_exported_schema_tells_what_introspection_does() -> None:
+    answer = await build_schema().execute(
+        get_introspection_query(specified_by_url=True, input_value_deprecation=True)
+    )
+    assert answer.data is not None
+    told = lexicographic_sort_schema(build_client_schema(answer.data))  # type: ignore[arg-type]
+    assert print_schema(lexicographic_sort_schema(build_ast_schema(EXPORTED.read_text()))) == print_schema(told)
 
 
 def test_nothing_beyond_the_contract_is_required_of_a_client(
