@@ -46,7 +46,8 @@ async def bury(resources: Resources, number: int) -> None:
 async def watch(
     resources: Resources, caller: Caller = ANONYMOUS, **variables: object
 ) -> AsyncGenerator[ExecutionResult, None]:
-    context = Context(resources, caller, "http://lore.example/", lasting=True)
+    context = Context(resources, "http://lore.example/", lasting=True)
+    context.identity = caller
     stream: Any = await build_schema().subscribe(WATCH, variable_values=variables, context_value=context)
     async with aclosing(stream):
         async for result in stream:
