@@ -150,7 +150,7 @@ class _Application(Starlette):
 
 def build_app(settings: Settings) -> Starlette:
     """Assemble the application."""
-    view = GraphQLView(build_schema(), settings)
+    view = GraphQLView(build_schema(settings), settings)
     routes: list[BaseRoute] = [
         Route("/graphql", view),
         Route("/", lambda _: RedirectResponse("/graphql")),

@@ -1,8 +1,6 @@
 """The GraphQL face of lorekeeper: the assembled schema."""
 
-from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from graphql import (
     GraphQLError,
@@ -12,20 +10,23 @@ from graphql import (
     GraphQLSchema,
     Undefined,
 )
+from graphql.execution import Executor
 from strawberry import Schema
-from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
+from strawberry.extensions import MaxTokensLimiter, SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from schema.context import Context
+from schema.documents import CheckedDocuments, Documents
 from schema.errors import CodedErrors
+from schema.limits import Limits
 from schema.mutations import Mutation
 from schema.queries import Query
 from schema.sharing import SharedExecutor, SharedResultsRunner
 from schema.subscriptions import Subscription
 from schema.types import Asset, AssetJob
-
-_CACHED_DOCUMENTS: Final = 500
+from services.settings import Settings
 
 
 class _Schema(Schema):
@@ -64,28 +65,29 @@ def _drop_null_defaults(schema: GraphQLSchema) -> None:
                 value.default_value = Undefined
 
 
-class _ParserCache(ParserCache):
-    def on_parse(self) -> Iterator[None]:
-        """Use the cached document; one that does not parse is left to Strawberry, which reports it properly."""
-        with suppress(GraphQLError):
-            self.execution_context.graphql_document = self.cached_parse_document(
-                self.execution_context.query, **self.execution_context.parse_options
-            )
-        yield
+class _SilentExecutor(SharedExecutor):
+    """Executes without suggesting names where something in the variables is wrong."""
+
+    @classmethod
+    def build(cls, *arguments: Any, **options: Any) -> "list[GraphQLError] | Executor[Context]":  # noqa: ANN401 - graphql-core's
+        """Return what executes an operation, or what is wrong with its variables."""
+        return super().build(*arguments, **options | {"hide_suggestions": True})
 
 
-def build_schema() -> Schema:
-    """Assemble the schema."""
+def build_schema(settings: Settings | None = None) -> Schema:
+    """Assemble the schema, with the limits that are configured or those by default."""
+    settings = settings or Settings.model_construct()
+    documents = Documents(Limits.of(settings), introspection=settings.introspection)
     return _Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         types=[AssetJob, Asset],
-        execution_context_class=SharedExecutor,
+        execution_context_class=SharedExecutor if settings.introspection else _SilentExecutor,
         extensions=[
             CodedErrors,
-            lambda: _ParserCache(maxsize=_CACHED_DOCUMENTS),
-            lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
+            lambda: MaxTokensLimiter(max_token_count=settings.max_tokens),
+            lambda: CheckedDocuments(documents),
         ],
         config=StrawberryConfig(),
     )

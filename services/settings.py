@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.errors import ConfigurationError
 
@@ -32,6 +32,10 @@ _CREDENTIAL_SOURCES: Final = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
 """Variables that lead botocore to real credentials; an instance profile has none and needs EMBEDDED=never."""
+
+_MUTATIONS_PER_S: Final = {"none": 0.0, "jwt": 50.0}
+"""By default: where nobody is known, all would share one bound."""
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Settings(BaseSettings):
@@ -83,6 +87,20 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=100 * 1024 * 1024, ge=1)
     max_operations: int = Field(default=1000, ge=1)
     max_connections: int = Field(default=10_000, ge=1)
+    max_tokens: int = Field(default=1000, ge=1)
+    max_depth: int = Field(default=10, ge=1)
+    max_fields: int = Field(default=300, ge=1)
+    max_aliases: int = Field(default=15, ge=0)
+    max_directives: int = Field(default=50, ge=0)
+    max_cost: int = Field(default=10_000, ge=1)
+    max_page: int = Field(default=100, ge=1, le=1000)
+    max_prompt_bytes: int = Field(default=64 * 1024, ge=2)
+    max_prompt_depth: int = Field(default=32, ge=1, le=100)
+    max_mutations_per_s: float | None = Field(default=None, ge=0, le=1_000_000)
+    max_mutation_burst: int = Field(default=500, ge=1, le=1_000_000)
+    introspection: bool = True
+    explorer: bool = True
+    allowed_origins: Annotated[frozenset[str], NoDecode] = frozenset()
     stream_idle_s: float = Field(default=30, gt=0, le=86400)
     auth: Literal["none", "jwt"] | None = None
     jwt_secret: SecretStr | None = Field(default=None, min_length=32)
@@ -141,6 +159,15 @@ class Settings(BaseSettings):
             )
         return self
 
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def are_origins(cls, value: object) -> object:
+        """Origins are written apart by commas, each as browsers send it."""
+        if not isinstance(value, str):
+            return value
+        origins = [origin.strip() for origin in value.split(",") if origin.strip()]
+        return frozenset(_origin(origin) for origin in origins)
+
     @property
     def uses_aws(self) -> bool:
         """Whether SQS is configured, be it AWS itself or a server at `AWS_ENDPOINT_URL`."""
@@ -160,6 +187,11 @@ class Settings(BaseSettings):
         if self.simulator is not None:
             return self.simulator
         return self.database_url is None and not self.uses_aws
+
+    @property
+    def mutations_per_s(self) -> float:
+        """How many mutations a caller may make a second; 0 for any number."""
+        return _MUTATIONS_PER_S[self.auth] if self.max_mutations_per_s is None else self.max_mutations_per_s
 
     @property
     def stream_idle(self) -> timedelta:
@@ -199,6 +231,22 @@ def _first_problem(error: ValidationError) -> str:
         name = f"LOREKEEPER_{name}"
     # The value stays out of the message: it may hold a password.
     return f"{name.upper()}: {message}"
+
+
+def _origin(text: str) -> str:
+    """Return an origin as browsers send it (RFC 6454, section 6.2).
+
+    Raises:
+        ValueError: it is none.
+    """
+    url = urlsplit(text)
+    port = url.port
+    if url.scheme not in _DEFAULT_PORTS or not url.hostname or "*" in text or url.username is not None:
+        raise ValueError("must be origins such as https://lore.example, apart by commas")
+    if url.path not in {"", "/"} or url.query or url.fragment:
+        raise ValueError("must be origins: a scheme, a host and perhaps a port, without a path")
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    return f"{url.scheme}://{host}" + ("" if port in {None, _DEFAULT_PORTS[url.scheme]} else f":{port}")
 
 
 def is_loopback(host: str) -> bool:
