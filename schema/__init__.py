@@ -21,6 +21,7 @@ from schema.context import Context
 from schema.documents import CheckedDocuments, Documents
 from schema.errors import CodedErrors
 from schema.limits import Limits
+from schema.mutation_limit import MutationLimit
 from schema.mutations import Mutation
 from schema.queries import Query
 from schema.sharing import SharedExecutor, SharedResultsRunner
@@ -88,6 +89,7 @@ def build_schema(settings: Settings | None = None) -> Schema:
             CodedErrors,
             lambda: MaxTokensLimiter(max_token_count=settings.max_tokens),
             lambda: CheckedDocuments(documents),
+            MutationLimit,
         ],
         config=StrawberryConfig(),
     )

@@ -88,6 +88,8 @@ def _told(error: GraphQLError) -> tuple[str, dict[str, Any]]:
         return f"Something went wrong on our side (log id {log_id}).", {"code": "INTERNAL", "logId": log_id}
     if isinstance(cause, InvalidInput):
         return str(cause), {"code": code, "path": list(cause.path)}
+    if isinstance(cause, TooManyMutations):
+        return str(cause), {"code": code, "retryAfterSeconds": cause.retry_after.total_seconds()}
     if isinstance(cause, Unavailable):
         log.warning("graphql.unavailable", path=error.path, error=str(cause), cause=repr(cause.__cause__))
     return str(cause), {"code": code}

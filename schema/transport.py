@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from json import JSONDecodeError
+from math import ceil
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -166,8 +167,8 @@ class GraphQLView(GraphQL[Context, None]):
         result = await super().execute_operation(
             request, request_adapter, request_data, context, root_value, sub_response
         )
-        if sub_response.media_type == _GRAPHQL_RESPONSE and _is_request_error(result):
-            sub_response.status_code = 400
+        if _is_request_error(result):
+            _tell_status(result, sub_response)
         return result
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
@@ -252,6 +253,17 @@ def _is_request_error(result: Any) -> bool:  # noqa: ANN401 - whatever an execut
         and bool(result.errors)
         and all(error.path is None for error in result.errors or ())
     )
+
+
+def _tell_status(result: Any, response: Response) -> None:  # noqa: ANN401 - as above
+    """Give a request error its status, which only the newer media type has, and tell when to come again."""
+    waits = [
+        error.extensions["retryAfterSeconds"] for error in result.errors if "retryAfterSeconds" in error.extensions
+    ]
+    if waits:
+        response.headers["Retry-After"] = str(ceil(max(waits)))
+    if response.media_type == _GRAPHQL_RESPONSE:
+        response.status_code = 429 if waits else 400
 
 
 def _refusal(request: Request, reason: str, status: int, code: str) -> Response:

@@ -31,6 +31,7 @@
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import ClassVar
 
 
@@ -107,9 +108,18 @@ class TooManyConnections(LorekeeperError):
 
 
 class TooManyMutations(LorekeeperError):
-    """The caller changes more in a while than it may."""
+    """The caller changes more in a while than it may.
+
+    Args:
+        message: what it may.
+        retry_after: when it may again.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, retry_after: timedelta = timedelta()) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class ConfigurationError(LorekeeperError):

@@ -20,6 +20,7 @@ from services.feed import Feed
 from services.jobs import Jobs
 from services.local_sqs import LOCAL_CREDENTIAL
 from services.local_stack import LocalStackNotRunning, Part, read_stack
+from services.mutation_rate import MutationRate
 from services.queue_operations import QueueOperations
 from services.queue_watch import QueueWatch
 from services.settings import Settings
@@ -64,6 +65,7 @@ class Resources:
     tokens: Tokens | None
     assets: Assets
     uploads: Uploads
+    mutation_rate: MutationRate | None
 
 
 def parts_to_embed(settings: Settings) -> frozenset[Part]:
@@ -160,7 +162,13 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
             tokens=open_tokens(settings),
             assets=Assets(database, storage),
             uploads=Uploads(storage),
+            mutation_rate=_mutation_rate(settings, redis),
         )
+
+
+def _mutation_rate(settings: Settings, redis: Redis) -> MutationRate | None:
+    per_s = settings.mutations_per_s
+    return MutationRate(redis, per_s=per_s, burst=settings.max_mutation_burst) if per_s else None
 
 
 async def _open_storage(

@@ -33,8 +33,8 @@ _CREDENTIAL_SOURCES: Final = (
 )
 """Variables that lead botocore to real credentials; an instance profile has none and needs EMBEDDED=never."""
 
-_MUTATIONS_PER_S: Final = {"none": 0.0, "jwt": 50.0}
-"""By default: where nobody is known, all would share one bound."""
+_MUTATIONS_PER_S: Final = 50.0
+"""By default, where callers are known: all would share one bound elsewhere."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -191,7 +191,9 @@ class Settings(BaseSettings):
     @property
     def mutations_per_s(self) -> float:
         """How many mutations a caller may make a second; 0 for any number."""
-        return _MUTATIONS_PER_S[self.auth] if self.max_mutations_per_s is None else self.max_mutations_per_s
+        if self.max_mutations_per_s is not None:
+            return self.max_mutations_per_s
+        return _MUTATIONS_PER_S if self.uses_jwt else 0
 
     @property
     def stream_idle(self) -> timedelta:

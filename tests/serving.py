@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -19,13 +20,11 @@ PROTOCOL = [Subprotocol("graphql-transport-ws")]
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[tuple[str, Starlette]]:
-    """Serve inside the block; yields host and port, and the application."""
+async def serving(settings: Settings, **options: Any) -> AsyncIterator[tuple[str, Starlette]]:
+    """Serve inside the block; yields host and port, and the application. Options are uvicorn's."""
     app = build_app(settings)
-    config = uvicorn.Config(
-        app, port=0, log_config=None, ws=WebSocketProtocol, ws_max_size=settings.max_body_bytes
-    )
-    server = uvicorn.Server(config)
+    ours: dict[str, Any] = {"ws": WebSocketProtocol, "ws_max_size": settings.max_body_bytes}
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, **ours | options))
     task = asyncio.create_task(server.serve())
     await until(lambda: server.started)
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -93,6 +94,8 @@ def kinds(kind: type[LorekeeperError] = LorekeeperError) -> Iterator[type[Loreke
 def an_error(kind: type[LorekeeperError]) -> LorekeeperError:
     if issubclass(kind, InvalidInput):
         return kind(["input", "references", 3], "is wrong")
+    if issubclass(kind, TooManyMutations):
+        return kind("what happened", retry_after=timedelta(seconds=1.5))
     if issubclass(kind, GenerationError):
         return kind("CODE", SECRET)
     return kind("what happened")
@@ -194,6 +197,8 @@ async def test_an_error_on_purpose_leaves_with_its_code_and_message(
     expected: dict[str, Any] = {"code": WITHIN[kind]}
     if kind is InvalidInput:
         expected["path"] = ["input", "references", 3]
+    if kind is TooManyMutations:
+        expected["retryAfterSeconds"] = 1.5
     assert told["extensions"] == expected
 
 
