@@ -25,12 +25,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, request_response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schema import build_schema
-from schema.content import download, upload
+from schema.content import answer_link
+from schema.headers import SecurityHeaders, shared_with
 from schema.loopback import LoopbackOnly
 from schema.transport import PAGE, GraphQLView
 from schema.websockets import WebSocketProtocol
@@ -135,7 +136,8 @@ class _HashedFiles(StaticFiles):
 class _Application(Starlette):
     """Answers the WebSockets of one address before it comes to routes and the layers around them.
 
-    Those are for requests: each of thousands of idle connections would keep them all on its stack.
+    Those are for requests: each of thousands of idle connections would keep them all on its stack. Every other
+    answer, those to its own faults too, has the headers that browsers heed.
     """
 
     sockets: ASGIApp
@@ -147,12 +149,17 @@ class _Application(Starlette):
         else:
             await super().__call__(scope, receive, send)
 
+    def build_middleware_stack(self) -> ASGIApp:
+        settings: Settings = self.state.settings
+        https = settings.public_url is not None and settings.public_url.scheme == "https"
+        return SecurityHeaders(super().build_middleware_stack(), https=https)
+
 
 def build_app(settings: Settings) -> Starlette:
     """Assemble the application."""
     view = GraphQLView(build_schema(settings), settings)
     routes: list[BaseRoute] = [
-        Route("/graphql", view),
+        Route("/graphql", shared_with(settings.allowed_origins, view)),
         Route("/", lambda _: RedirectResponse("/graphql")),
         Mount("/static", GZipMiddleware(_HashedFiles(directory=_STATIC_FOLDER, check_dir=False))),
         Route("/healthz", healthz),
@@ -160,8 +167,8 @@ def build_app(settings: Settings) -> Starlette:
         Route("/metrics", metrics),
     ]
     if settings.s3_bucket is None:
-        content = ASSETS_PATH + "/{key:path}"
-        routes += [Route(content, download), Route(content, upload, methods=["PUT"])]
+        content = shared_with(settings.allowed_origins, request_response(answer_link))
+        routes.append(Route(ASSETS_PATH + "/{key:path}", content, methods=["GET", "PUT", "OPTIONS"]))
     is_open = settings.uses_jwt or settings.allow_unauthenticated
     middleware = [] if is_open else [Middleware(LoopbackOnly)]
     app = _Application(lifespan=lifespan, routes=routes, middleware=middleware)

@@ -12,7 +12,17 @@ from services.settings import Settings
 from services.storage import LocalStorage
 
 
-async def download(request: Request) -> Response:
+async def answer_link(request: Request) -> Response:
+    """Answer a signed link."""
+    match request.method:
+        case "PUT":
+            return await _upload(request)
+        case "GET" | "HEAD":
+            return await _download(request)
+    return Response(status_code=405, headers={"Allow": "GET, HEAD, PUT"})
+
+
+async def _download(request: Request) -> Response:
     """Answer a link that downloads."""
     storage: LocalStorage = request.app.state.resources.storage
     query = request.query_params
@@ -34,12 +44,13 @@ async def download(request: Request) -> Response:
         headers={
             "Cache-Control": "private, max-age=86400, immutable",
             "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
-            "X-Content-Type-Options": "nosniff",
+            # Whoever was given the link may show it.
+            "Cross-Origin-Resource-Policy": "cross-origin",
         },
     )
 
 
-async def upload(request: Request) -> Response:
+async def _upload(request: Request) -> Response:
     """Answer a link that uploads: what comes is streamed into storage, and there whole or not at all."""
     storage: LocalStorage = request.app.state.resources.storage
     query = request.query_params

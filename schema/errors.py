@@ -6,7 +6,9 @@ from uuid import uuid4
 
 import structlog
 from graphql import GraphQLError
+from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import MaskErrors
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from services.errors import (
     AssetNotFound,
@@ -40,6 +42,9 @@ CODES: Final[Mapping[type[LorekeeperError], str]] = {
     TooManyMutations: "RATE_LIMITED",
     Unavailable: "UNAVAILABLE",
 }
+
+_REQUEST_ERRORS: Final = (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError)
+"""Strawberry's own, for what it refuses to execute on a stream."""
 
 log = structlog.get_logger(__name__)
 
@@ -78,8 +83,8 @@ def _told(error: GraphQLError) -> tuple[str, dict[str, Any]]:
     cause = error.original_error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
-    if cause is None:
-        # GraphQL's own: the document or its variables do not fit the schema.
+    if cause is None or isinstance(cause, _REQUEST_ERRORS):
+        # GraphQL's own: the document or its variables do not fit the schema, or the transport.
         return error.message, {"code": "BAD_USER_INPUT", **(error.extensions or {})}
     code = code_of(cause) if isinstance(cause, LorekeeperError) else None
     if code is None:

@@ -34,6 +34,12 @@ _NOT_READING: Final = 4408
 
 _FORBIDDEN: Final = 4403
 _TRY_AGAIN_LATER: Final = 1013
+_TOO_LARGE: Final = 1009
+"""What servers close with by themselves (RFC 6455, section 7.4.1)."""
+
+
+class MessageTooLarge(Exception):
+    """The client sends more in one message than is read."""
 
 
 class Socket(ASGIWebSocketAdapter):
@@ -126,6 +132,9 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         with self.view.clients.watched(self):
             try:
                 await super().handle()
+            except MessageTooLarge:
+                with suppress(WebSocketDisconnected):
+                    await self.websocket.close(_TOO_LARGE, "The message is too large")
             finally:
                 for ending in (self._dropping, self._expiry):
                     if ending is not None:

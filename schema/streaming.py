@@ -1,8 +1,9 @@
 """Streams over HTTP: what server-sent events and multipart add to Strawberry's transports."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -25,6 +26,11 @@ class EventStream(SSETransport):
 
     Each event's id is the cursor behind it, so that `Last-Event-ID` resumes: browsers send it by themselves.
     """
+
+    headers: ClassVar[Mapping[str, str]] = {
+        **SSETransport.headers,
+        "Cache-Control": "no-store, no-transform",
+    }
 
     def encode_next(self, response: GraphQLHTTPResponse, encode_json: JSONEncoder) -> str:
         """Return one event."""

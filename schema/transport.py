@@ -30,7 +30,7 @@ from schema.authentication import HEADER, authenticate, credentials_of
 from schema.clients import Clients
 from schema.context import Context
 from schema.sharing import SharedResult
-from schema.sockets import ADMISSION, INIT_WAIT, RECEIVE, SEND, Handler, Socket
+from schema.sockets import ADMISSION, INIT_WAIT, RECEIVE, SEND, Handler, MessageTooLarge, Socket
 from schema.streaming import LAST_EVENT_ID, EventPayload, EventStream, HttpStream
 from services.access import ANONYMOUS, Caller
 from services.errors import KeysUnavailable, TooManyConnections, Unauthenticated
@@ -53,8 +53,6 @@ _PAGE_HEADERS: Final = {
         "font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; frame-ancestors 'none'; "
         "base-uri 'none'; form-action 'none'"
     ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 
@@ -78,6 +76,8 @@ class GraphQLView(GraphQL[Context, None]):
             ],
             connection_init_wait_timeout=INIT_WAIT,
             max_subscriptions_per_connection=None,  # the handler's own, which answers with a code
+            graphql_ide="graphiql" if settings.explorer else None,
+            allowed_origins=[*settings.allowed_origins],
         )
         self.max_operations = settings.max_operations
         self.clients = Clients(most_a_caller=settings.max_connections, idle=settings.stream_idle)
@@ -90,7 +90,12 @@ class GraphQLView(GraphQL[Context, None]):
 
         Raises:
             JSONDecodeError: it is not.
+            MessageTooLarge: it has more bytes than we read. Requests were counted as they came; of WebSockets the
+                server knows a bound only where it was started with one.
         """
+        size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
+        if size > self._max_body_bytes:
+            raise MessageTooLarge
         decoded = orjson.loads(data)
         if not isinstance(decoded, dict):
             raise JSONDecodeError("An object is expected", "", 0)
@@ -151,6 +156,19 @@ class GraphQLView(GraphQL[Context, None]):
         response = await super().get_sub_response(request)
         response.media_type = _media_type(request)
         return response
+
+    async def parse_http_body(
+        self, request: AsyncHTTPRequestAdapter
+    ) -> GraphQLRequestData | list[GraphQLRequestData]:
+        """Return the operation of a request.
+
+        What a page of any origin can make a browser send without asking first is no operation, so that nobody can
+        forge one: a POST has the media type of JSON and nothing that merely contains its name.
+        """
+        media_type = (request.content_type or "").partition(";")[0].strip().lower()
+        if request.method == "POST" and media_type != _JSON:
+            raise HTTPException(400, f"Unsupported content type: an operation is sent as {_JSON}")
+        return await super().parse_http_body(request)
 
     async def execute_operation(  # noqa: PLR0913, PLR0917 - Strawberry's signature
         self,
