@@ -200,8 +200,9 @@ class Feed:
         try:
             async with asyncio.timeout(_DEADLINE.total_seconds()):
                 await connection.send_command(*command, check_health=False)
-        except (RedisError, OSError, TimeoutError, AttributeError):
-            # AttributeError: it was cut between the check and the write. `run` notices and begins anew.
+        except (RedisError, OSError, TimeoutError, AttributeError, RuntimeError):
+            # It was cut between the check and the write: redis-py then has no writer any more (AttributeError), or
+            # uvloop a transport that is closed (RuntimeError). `run` notices and begins anew.
             await connection.disconnect(nowait=True)
             return False
         return True

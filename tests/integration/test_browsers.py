@@ -13,8 +13,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
-from tests.asking import EVENTS, MULTIPART, code_of, serving_with
 from tests.processes import ROOT
+from tests.remote import EVENTS, MULTIPART, code_of, serving_with
 from tests.serving import PROTOCOL
 
 LISTED: Final = "https://board.example"
