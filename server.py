@@ -25,7 +25,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, request_response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -158,8 +158,9 @@ class _Application(Starlette):
 def build_app(settings: Settings) -> Starlette:
     """Assemble the application."""
     view = GraphQLView(build_schema(settings), settings)
+    shared = shared_with(settings.allowed_origins)
     routes: list[BaseRoute] = [
-        Route("/graphql", shared_with(settings.allowed_origins, view)),
+        Route("/graphql", view, middleware=shared),
         Route("/", lambda _: RedirectResponse("/graphql")),
         Mount("/static", GZipMiddleware(_HashedFiles(directory=_STATIC_FOLDER, check_dir=False))),
         Route("/healthz", healthz),
@@ -167,8 +168,8 @@ def build_app(settings: Settings) -> Starlette:
         Route("/metrics", metrics),
     ]
     if settings.s3_bucket is None:
-        content = shared_with(settings.allowed_origins, request_response(answer_link))
-        routes.append(Route(ASSETS_PATH + "/{key:path}", content, methods=["GET", "PUT", "OPTIONS"]))
+        methods = ["GET", "PUT", "OPTIONS"]
+        routes.append(Route(ASSETS_PATH + "/{key:path}", answer_link, methods=methods, middleware=shared))
     is_open = settings.uses_jwt or settings.allow_unauthenticated
     middleware = [] if is_open else [Middleware(LoopbackOnly)]
     app = _Application(lifespan=lifespan, routes=routes, middleware=middleware)

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,7 +40,7 @@ class SecurityHeaders:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer. No coroutine of its own: each of thousands of WebSockets would keep one."""
         if scope["type"] == "http":
-            send = partial(self._send, send, https=self._https or scope["scheme"] == "https")
+            send = partial(self._send, send, https=self._https or scope.get("scheme") == "https")
         return self._app(scope, receive, send)
 
     @staticmethod
@@ -53,18 +54,20 @@ class SecurityHeaders:
         await send(message)
 
 
-def shared_with(origins: Collection[str], app: ASGIApp) -> ASGIApp:
-    """Let the pages of some origins read what an application answers.
+def shared_with(origins: Collection[str]) -> list[Middleware]:
+    """Return what lets the pages of some origins read the answers of a route.
 
     Without credentials: a token is sent by the page, and there are no cookies.
     """
     if not origins:
-        return app
-    return CORSMiddleware(
-        app,
-        allow_origins=origins,
-        allow_methods=("GET", "POST", "PUT"),
-        allow_headers=("Authorization", "Content-Type", LAST_EVENT_ID),
-        expose_headers=("Retry-After",),
-        max_age=_PREFLIGHT_KEPT_S,
-    )
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "POST", "PUT"),
+            allow_headers=("Authorization", "Content-Type", LAST_EVENT_ID),
+            expose_headers=("Retry-After",),
+            max_age=_PREFLIGHT_KEPT_S,
+        )
+    ]

@@ -109,7 +109,8 @@ async def test_no_mutation_of_the_schema_is_free(address: str, redis: Redis) -> 
             if argument["type"]["kind"] == "NON_NULL"
         }
         await spend(address)
-        query = f"mutation {{ {field['name']}{WAYS[tuple(arguments)]} }}"
+        way = WAYS.get((field["name"],)) or WAYS[tuple(arguments)]
+        query = f"mutation {{ {field['name']}{way} }}"
         assert code_of(await ask(address, query)) == "RATE_LIMITED", field["name"]
     assert fields
 
@@ -121,8 +122,9 @@ WAYS: Final[dict[tuple[str, ...], str]] = {
     ("input",): f"(input: {INPUT}) {{ __typename }}",
     ("inputs",): f"(inputs: [{INPUT}]) {{ __typename }}",
     ("queue",): '(queue: "q")',
+    ("createUpload",): f"(input: {UPLOAD}) {{ __typename }}",
 }
-"""How to ask for a mutation, by the arguments that it needs."""
+"""How to ask for a mutation, by the arguments that it needs or by its name."""
 
 
 async def spend(address: str) -> None:
