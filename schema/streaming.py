@@ -13,6 +13,7 @@ from strawberry.http.streaming import JSONEncoder, SSETransport
 from schema.clients import Clients, Sending, abort, at
 
 LAST_EVENT_ID: Final = "last-event-id"
+_RETRY_MS: Final = 500
 
 
 class EventPayload(dict[str, Any]):
@@ -24,8 +25,15 @@ class EventPayload(dict[str, Any]):
 class EventStream(SSETransport):
     """GraphQL over SSE, distinct connections mode.
 
-    Each event's id is the cursor behind it, so that `Last-Event-ID` resumes: browsers send it by themselves.
+    Each event's id is the cursor behind it, so that `Last-Event-ID` resumes: browsers send it by themselves, as
+    soon as they may; on their own account they would wait for some seconds.
     """
+
+    send_initial_heartbeat = True
+
+    def heartbeat_message(self, encode_json: JSONEncoder) -> str:
+        """Return what shows that the stream is there, and after how many milliseconds to come again."""
+        return f"retry: {_RETRY_MS}\r\n{super().heartbeat_message(encode_json)}"
 
     headers: ClassVar[Mapping[str, str]] = {
         **SSETransport.headers,

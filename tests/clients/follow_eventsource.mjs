@@ -1,10 +1,10 @@
 import { EventSource } from 'eventsource';
 import { pauseMs, subscribers, url } from './following.mjs';
 
-// An EventSource sends the same address again: it resumes by nothing but the header Last-Event-ID. Where the server
-// asks for no other pause it makes one of 3 s, and has no option for less.
+// An EventSource sends the same address again: it resumes by nothing but the header Last-Event-ID. It waits for as
+// long as the server asks it to (500 ms), and has no option for less.
 const { setTimeout } = globalThis;
-globalThis.setTimeout = (act, ms, ...rest) => setTimeout(act, ms === 3000 ? pauseMs() : ms, ...rest);
+globalThis.setTimeout = (act, ms, ...rest) => setTimeout(act, ms === 500 ? pauseMs() : ms, ...rest);
 
 for (const { request, next, complete, lost, error } of subscribers) {
   const address = new URL(url);

@@ -181,7 +181,10 @@ async def test_an_event_carries_the_cursor_by_which_last_event_id_resumes(addres
         async with client.stream("POST", f"http://{address}/graphql", json=watch, headers=EVENTS) as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
             lines = stream.aiter_lines()
+            beginning = [await anext(lines) for _ in range(3)]
             event_id, kind, data = [await anext(lines) for _ in range(3)]
+        # Without being asked a browser would wait for seconds until it comes again.
+        assert beginning == ["retry: 500", ": ping", ""]
         await asked(client, address, CANCEL, id=job["id"])
         update = json.loads(data.removeprefix("data: "))["data"]["jobUpdates"]
         assert (event_id, kind) == (f"id: {update['cursor']}", "event: next")
