@@ -172,6 +172,9 @@ ORDER BY m.lease_expires_at LIMIT :most
 """).columns(*JOB_RESULT)  # noqa: S608 - the interpolated part is the model's own column names
 
 
+_CLIENTS_WORDS: Final = {Event.CANCEL: "cancelled", Event.RENEW: "retried"}
+
+
 async def create(
     connection: AsyncConnection, wanted: Sequence[NewJob], keys: Mapping[WorldKey, UUID] | None = None
 ) -> list[Moved]:
@@ -332,4 +335,5 @@ def _refusal(move: Move, row: RowMapping | None) -> Refusal:
         )
     if status in WAITING and move.event is Event.CLAIM:
         return Refusal(status, NotDue(f"Job {move.job_id} may not run yet."), timedelta(seconds=row["due_s"] or 0))
-    return Refusal(status, IllegalTransition(f"{move.event} does not leave {status}."))
+    words = _CLIENTS_WORDS.get(move.event, f"moved by {move.event}")
+    return Refusal(status, IllegalTransition(f"A job that is {status} cannot be {words}."))
