@@ -18,15 +18,15 @@ from services.lists import Keyset
 from services.positions import Position
 
 DEFAULT_PAGE: Final = 20
-MOST_PAGE: Final = 100
 
 _Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True, slots=True)
 class PageArguments:
-    """The arguments of a connection, as the Relay specification names them."""
+    """The arguments of a connection, as the Relay specification names them, and the most edges that a page has."""
 
+    most: int
     first: int | None = None
     after: str | None = None
     last: int | None = None
@@ -49,9 +49,9 @@ class PageArguments:
         name = "last" if self.backward else "first"
         size = self.last if self.backward else self.first
         if size is None:
-            return DEFAULT_PAGE
-        if not 0 <= size <= MOST_PAGE:
-            raise InvalidInput([name], f"must be from 0 to {MOST_PAGE}")
+            return min(DEFAULT_PAGE, self.most)
+        if not 0 <= size <= self.most:
+            raise InvalidInput([name], f"must be from 0 to {self.most}")
         return size
 
     def keyset(self) -> Keyset:

@@ -29,6 +29,7 @@ from graphql import (
 )
 
 from schema.connections import DEFAULT_PAGE
+from schema.types import MOST_HISTORY
 from services.settings import Settings
 
 _PAGE_ARGUMENTS: Final = ("first", "last")
@@ -174,14 +175,13 @@ class _Meter:
         if definition is None or not known:
             return 1
         given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        most = self._most_page if "last" in known else MOST_HISTORY
         sizes = []
         for name in known:
             if name in given:
                 value = given[name]
-                if isinstance(value, IntValueNode) and len(value.value) <= _MOST_DIGITS:
-                    sizes.append(min(int(value.value), self._most_page))
-                else:
-                    sizes.append(self._most_page)
+                told = isinstance(value, IntValueNode) and len(value.value) <= _MOST_DIGITS
+                sizes.append(min(int(value.value), most) if told else most)  # type: ignore[attr-defined]
             elif isinstance(definition.args[name].default_value, int):
                 sizes.append(definition.args[name].default_value)
         return max(sizes, default=DEFAULT_PAGE)

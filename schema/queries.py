@@ -136,7 +136,8 @@ class Query:
         """List jobs, newest first."""
         caller = info.context.require(Scope.READ)
         wanted = (filter or JobFilterInput()).to_filter(caller)
-        return await list_jobs(info, wanted, PageArguments(first, after, last, before))
+        most = info.context.resources.settings.max_page
+        return await list_jobs(info, wanted, PageArguments(most, first, after, last, before))
 
     @strawberry.field
     async def asset(self, info: Operation, id: ID) -> Asset | None:  # noqa: A002 - the contract's name
@@ -158,7 +159,8 @@ class Query:
         """List assets, newest first, the deleted ones too unless the filter chooses."""
         caller = info.context.require(Scope.READ)
         wanted = (filter or AssetFilterInput()).to_filter(caller)
-        return await list_assets(info, wanted, PageArguments(first, after, last, before))
+        most = info.context.resources.settings.max_page
+        return await list_assets(info, wanted, PageArguments(most, first, after, last, before))
 
     @strawberry.field
     def providers(self, info: Operation) -> list[Provider]:

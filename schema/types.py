@@ -20,7 +20,7 @@ from services.updates import StreamItem, UpdateKind
 
 _LONGEST_LINK_S: Final = 7 * 24 * 3600
 """What S3 allows for a presigned URL (Signature Version 4)."""
-_MOST_HISTORY: Final = 500
+MOST_HISTORY: Final = 500
 
 strawberry.enum(AssetType)
 strawberry.enum(AssetStatus)
@@ -220,8 +220,8 @@ class AssetJob(Node):
     ) -> "JobUpdateConnection":
         """Read a page of the log."""
         size = 50 if first is None else first
-        if not 1 <= size <= _MOST_HISTORY:
-            raise InvalidInput(["first"], f"must be from 1 to {_MOST_HISTORY}")
+        if not 1 <= size <= MOST_HISTORY:
+            raise InvalidInput(["first"], f"must be from 1 to {MOST_HISTORY}")
         start = 0 if after is None else job_position(after, self.job_id)
         async with info.context.resources.database.connect() as connection:
             page = await read_log(connection, self.job_id, after=start, limit=size + 1)

@@ -19,10 +19,7 @@ from services.models import AssetType, DerivationRecord, JobRecord, new_id
 from services.moves import NewJob
 
 _ID_LENGTH: Final = 200
-_MOST_REFERENCES: Final = 1000
-_MOST_PROMPT_BYTES: Final = 64 * 1024
-_MOST_SNAPSHOT_BYTES: Final = 256 * 1024
-_MOST_DEPTH: Final = 32
+_LONGEST_PATH: Final = 16
 _MOST_INTEGER: Final = 2**53
 """Beyond, JavaScript clients and PostgreSQL's jsonb would no longer agree on the value (RFC 8259, section 6)."""
 _MOST_ATTEMPTS: Final = 100
@@ -37,6 +34,26 @@ _NOT_IN_URLS: Final = re.compile(r"""[\s"<>\\^`{|}]""")
 """What RFC 3986 leaves out, so that no two parsers find different hosts in one URL."""
 
 Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InputLimits:
+    """The most that one request may have.
+
+    Attributes:
+        prompt_bytes: of promptSpec, as compact JSON.
+        snapshot_bytes: of loreSnapshot, likewise.
+        depth: lists and objects inside each other, of both.
+        references: ids of one kind.
+    """
+
+    prompt_bytes: int = 64 * 1024
+    snapshot_bytes: int = 256 * 1024
+    depth: int = 32
+    references: int = 1000
+
+
+BY_DEFAULT: Final = InputLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +101,14 @@ def parse_id(value: str, path: Sequence[str | int] = ("id",)) -> UUID:
     return parsed
 
 
-def accept(request: JobRequest, catalog: Catalog, *, requested_by: str, path: Path = ("input",)) -> NewJob:
+def accept(
+    request: JobRequest,
+    catalog: Catalog,
+    *,
+    requested_by: str,
+    path: Path = ("input",),
+    limits: InputLimits = BY_DEFAULT,
+) -> NewJob:
     """Validate a request and return the job that it asks for.
 
     Raises:
@@ -92,13 +116,13 @@ def accept(request: JobRequest, catalog: Catalog, *, requested_by: str, path: Pa
     """
     world_id = check_name(request.world_id, (*path, "worldId"))
     provider = catalog.find(check_name(request.provider, (*path, "provider")), path)
-    prompt_spec = _json(request.prompt_spec, (*path, "promptSpec"), _MOST_PROMPT_BYTES)
+    prompt_spec = _json(request.prompt_spec, (*path, "promptSpec"), limits.prompt_bytes, limits.depth)
     provider.check(request.asset_type, request.model_id, prompt_spec, path)
     derivation = DerivationRecord.model_construct(
         job_id=new_id(),
         prompt_spec=prompt_spec,
-        lore_snapshot=_json(request.lore_snapshot, (*path, "loreSnapshot"), _MOST_SNAPSHOT_BYTES),
-        **_references(request.references, (*path, "references")),
+        lore_snapshot=_json(request.lore_snapshot, (*path, "loreSnapshot"), limits.snapshot_bytes, limits.depth),
+        **_references(request.references, (*path, "references"), limits.references),
     )
     job = JobRecord.model_construct(
         id=derivation.job_id,
@@ -201,7 +225,7 @@ def _instant(value: datetime | None, path: Path) -> datetime | None:
         raise InvalidInput(path, "lies before the year 1 in UTC") from None
 
 
-def _references(references: References, path: Path) -> dict[str, Any]:
+def _references(references: References, path: Path, most: int) -> dict[str, Any]:
     lists = {
         "claim_ids": ("claimIds", references.claim_ids),
         "entity_ids": ("entityIds", references.entity_ids),
@@ -209,26 +233,26 @@ def _references(references: References, path: Path) -> dict[str, Any]:
     }
     found: dict[str, Any] = {"source_id": _optional_name(references.source_id, (*path, "sourceId"))}
     for column, (name, ids) in lists.items():
-        if len(ids) > _MOST_REFERENCES:
-            raise InvalidInput((*path, name), f"holds more than {_MOST_REFERENCES} ids")
+        if len(ids) > most:
+            raise InvalidInput((*path, name), f"holds more than {most} ids")
         found[column] = [check_name(value, (*path, name, i)) for i, value in enumerate(ids)]
     return found
 
 
-def _json(value: Any, path: Path, most_bytes: int) -> Any:  # noqa: ANN401 - JSON
+def _json(value: Any, path: Path, most_bytes: int, most_depth: int) -> Any:  # noqa: ANN401 - JSON
     """Return a JSON value with every number in its one spelling.
 
     1, 1.0 and 1e0 are the same number (RFC 8785, section 3.2.2.3), so they become the same value.
     """
-    canonical = _canonical(value, path, 0)
+    canonical = _canonical(value, path, most_depth)
     if len(orjson.dumps(canonical)) > most_bytes:
-        raise InvalidInput(path, f"is larger than {most_bytes // 1024} KiB")
+        raise InvalidInput(path, f"is larger than {most_bytes} bytes")
     return canonical
 
 
-def _canonical(value: Any, path: Path, depth: int) -> Any:  # noqa: ANN401 - one return a kind of JSON
-    if depth > _MOST_DEPTH:
-        raise InvalidInput(path[: _MOST_DEPTH // 2], f"is nested more than {_MOST_DEPTH} deep")
+def _canonical(value: Any, path: Path, depth_left: int) -> Any:  # noqa: ANN401 - one return a kind of JSON
+    if depth_left < 0:
+        raise InvalidInput(path[:_LONGEST_PATH], "is nested too deeply")
     match value:
         case None | bool():
             return value
@@ -243,10 +267,11 @@ def _canonical(value: Any, path: Path, depth: int) -> Any:  # noqa: ANN401 - one
                 raise InvalidInput(path, "is not a finite number")
             return int(value) if value.is_integer() and abs(value) <= _MOST_INTEGER else value
         case list():
-            return [_canonical(item, (*path, i), depth + 1) for i, item in enumerate(value)]
+            return [_canonical(item, (*path, i), depth_left - 1) for i, item in enumerate(value)]
         case dict():
             return {
-                _storable(name, path): _canonical(item, (*path, name), depth + 1) for name, item in value.items()
+                _storable(name, path): _canonical(item, (*path, name), depth_left - 1)
+                for name, item in value.items()
             }
     raise InvalidInput(path, "is not JSON")
 

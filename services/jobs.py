@@ -12,7 +12,7 @@ from services.database import Database
 from services.dispatcher import Dispatcher
 from services.errors import InvalidInput
 from services.events import Publisher
-from services.intake import JobRequest, Path, accept
+from services.intake import InputLimits, JobRequest, Path, accept
 from services.job_queries import JobState, require_job
 from services.job_store import advance, explain
 from services.lifecycle import WAITING, Event
@@ -27,8 +27,16 @@ _SLICE: Final = 25
 class Jobs:
     """The door through which clients change jobs."""
 
-    def __init__(self, database: Database, catalog: Catalog, dispatcher: Dispatcher, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        database: Database,
+        catalog: Catalog,
+        dispatcher: Dispatcher,
+        publisher: Publisher,
+        limits: InputLimits,
+    ) -> None:
         self.catalog = catalog
+        self._limits = limits
         self._database = database
         self._dispatcher = dispatcher
         self._publisher = publisher
@@ -83,7 +91,7 @@ class Jobs:
         return await self._move(Move(job_id, Event.RENEW), caller)
 
     def _accepted(self, request: JobRequest, caller: Caller, path: Path) -> NewJob:
-        new = accept(request, self.catalog, requested_by=caller.subject, path=path)
+        new = accept(request, self.catalog, requested_by=caller.subject, path=path, limits=self._limits)
         caller.require_world(new.job.world_id)
         return new
 

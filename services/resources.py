@@ -17,6 +17,7 @@ from services.dispatcher import Dispatcher
 from services.errors import ConfigurationError
 from services.events import Publisher, open_redis
 from services.feed import Feed
+from services.intake import InputLimits
 from services.jobs import Jobs
 from services.local_sqs import LOCAL_CREDENTIAL
 from services.local_stack import LocalStackNotRunning, Part, read_stack
@@ -158,12 +159,21 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
             feed=feed,
             streams=Streams(database, feed),
             dispatcher=dispatcher,
-            jobs=Jobs(database, catalog, dispatcher, publisher),
+            jobs=Jobs(database, catalog, dispatcher, publisher, _input_limits(settings)),
             tokens=open_tokens(settings),
             assets=Assets(database, storage),
             uploads=Uploads(storage),
             mutation_rate=_mutation_rate(settings, redis),
         )
+
+
+def _input_limits(settings: Settings) -> InputLimits:
+    return InputLimits(
+        prompt_bytes=settings.max_prompt_bytes,
+        snapshot_bytes=settings.max_snapshot_bytes,
+        depth=settings.max_json_depth,
+        references=settings.max_references,
+    )
 
 
 def _mutation_rate(settings: Settings, redis: Redis) -> MutationRate | None:

@@ -95,7 +95,9 @@ class Settings(BaseSettings):
     max_cost: int = Field(default=10_000, ge=1)
     max_page: int = Field(default=100, ge=1, le=1000)
     max_prompt_bytes: int = Field(default=64 * 1024, ge=2)
-    max_prompt_depth: int = Field(default=32, ge=1, le=100)
+    max_snapshot_bytes: int = Field(default=256 * 1024, ge=2)
+    max_json_depth: int = Field(default=32, ge=1, le=100)
+    max_references: int = Field(default=1000, ge=0, le=100_000)
     max_mutations_per_s: float | None = Field(default=None, ge=0, le=1_000_000)
     max_mutation_burst: int = Field(default=500, ge=1, le=1_000_000)
     introspection: bool = True
