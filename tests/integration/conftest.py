@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 
-from services.resources import find_endpoints, open_resources
+from server import build_app
+from services.resources import Resources, find_endpoints, open_resources
 from services.settings import load_settings
 from services.sqs import Queue
 
@@ -18,6 +21,7 @@ NOWHERE: Final = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "REDIS
 """Nothing here connects to either."""
 
 Opener = Callable[..., Awaitable[Queue]]
+Ask = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -42,3 +46,37 @@ async def open_queue(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opener]:
             return (await exits.enter_async_context(resources)).queue
 
         yield open_one
+
+
+@pytest.fixture
+async def app(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Starlette]:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    app = build_app(load_settings())
+    async with AsyncExitStack() as exits:
+        await exits.enter_async_context(app.router.lifespan_context(app))
+        yield app
+
+
+@pytest.fixture
+def resources(app: Starlette) -> Resources:
+    opened: Resources = app.state.resources
+    return opened
+
+
+@pytest.fixture
+async def client(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://lore.example") as client:
+        yield client
+
+
+@pytest.fixture
+def ask(client: httpx.AsyncClient) -> Ask:
+    async def send(query: str, **variables: object) -> dict[str, Any]:
+        response = await client.post("/graphql", json={"query": query, "variables": variables})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    return send
