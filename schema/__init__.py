@@ -19,7 +19,7 @@ from strawberry.types.graphql import OperationType
 
 from schema.context import Context
 from schema.documents import CheckedDocuments, Documents
-from schema.errors import CodedErrors
+from schema.errors import CodedErrors, coded
 from schema.limits import Limits
 from schema.mutation_limit import MutationLimit
 from schema.mutations import Mutation
@@ -38,7 +38,10 @@ class _Schema(Schema):
     async def execute(self, query: str | None, **options: Any) -> ExecutionResult:  # type: ignore[override] # noqa: ANN401
         """Execute what has one answer: a subscription has none, it is streamed."""
         allowed = set(options.pop("allowed_operation_types", OperationType)) - {OperationType.SUBSCRIPTION}
-        return await super().execute(query, allowed_operation_types=allowed, **options)
+        result = await super().execute(query, allowed_operation_types=allowed, **options)
+        if result.errors and any("code" not in (error.extensions or {}) for error in result.errors):
+            result.errors = coded(result.errors)  # an extension has failed, where none masks errors any more
+        return result
 
     def create_extensions_runner(
         self, execution_context: ExecutionContext, extensions: list[SchemaExtension]

@@ -10,6 +10,7 @@ from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import MaskErrors
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
+from schema.input_errors import Path, find_paths
 from services.errors import (
     AssetNotFound,
     Forbidden,
@@ -46,6 +47,8 @@ CODES: Final[Mapping[type[LorekeeperError], str]] = {
 _REQUEST_ERRORS: Final = (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError)
 """Strawberry's own, for what it refuses to execute on a stream."""
 
+_BAD_INPUT: Final[dict[str, Any]] = {"code": "BAD_USER_INPUT"}
+
 log = structlog.get_logger(__name__)
 
 
@@ -57,9 +60,13 @@ def code_of(error: LorekeeperError) -> str | None:
 class CodedErrors(MaskErrors):
     """Gives every error its `extensions.code`, on every transport; hides what is not meant for clients."""
 
-    def anonymise_error(self, error: GraphQLError) -> GraphQLError:
-        """Return the error as it may leave."""
-        return _coded(error)
+    def _process_errors(self, errors: list[GraphQLError]) -> list[GraphQLError]:
+        """Return the errors as they may leave, those about an argument with its path."""
+        context: Any = self.execution_context
+        if all(error.path is not None for error in errors):
+            return coded(errors)  # the operation was executed
+        paths = find_paths(errors, context.schema._schema, context.graphql_document, context.variables)  # noqa: SLF001 - graphql-core's
+        return [_coded(error, path) for error, path in zip(errors, paths, strict=True)]
 
 
 def coded(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
@@ -67,8 +74,9 @@ def coded(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
     return [_coded(error) for error in errors]
 
 
-def _coded(error: GraphQLError) -> GraphQLError:
-    message, extensions = _told(error)
+def _coded(error: GraphQLError, path: Path | None = None) -> GraphQLError:
+    # What a scalar raises where it does not take a value is no fault of ours.
+    message, extensions = _told(error) if path is None else (error.message, _BAD_INPUT | {"path": list(path)})
     return GraphQLError(
         message,
         nodes=error.nodes,
@@ -85,7 +93,7 @@ def _told(error: GraphQLError) -> tuple[str, dict[str, Any]]:
         cause = cause.original_error
     if cause is None or isinstance(cause, _REQUEST_ERRORS):
         # GraphQL's own: the document or its variables do not fit the schema, or the transport.
-        return error.message, {"code": "BAD_USER_INPUT", **(error.extensions or {})}
+        return error.message, _BAD_INPUT | (error.extensions or {})
     code = code_of(cause) if isinstance(cause, LorekeeperError) else None
     if code is None:
         log_id = uuid4().hex

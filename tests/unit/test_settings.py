@@ -55,6 +55,30 @@ WRONG: Final = [
     ("LOREKEEPER_S3_PUBLIC_ENDPOINT_URL", "s3://bucket"),
     ("LOREKEEPER_SIGNING_SECRET", SECRET),
     ("LOREKEEPER_AUTH", "trust"),
+    ("LOREKEEPER_MAX_TOKENS", "0"),
+    ("LOREKEEPER_MAX_DEPTH", "0"),
+    ("LOREKEEPER_MAX_FIELDS", "0"),
+    ("LOREKEEPER_MAX_ALIASES", "-1"),
+    ("LOREKEEPER_MAX_DIRECTIVES", "-1"),
+    ("LOREKEEPER_MAX_COST", "0"),
+    ("LOREKEEPER_MAX_PAGE", "0"),
+    ("LOREKEEPER_MAX_PAGE", "1001"),
+    ("LOREKEEPER_MAX_PROMPT_BYTES", "1"),
+    ("LOREKEEPER_MAX_SNAPSHOT_BYTES", "many"),
+    ("LOREKEEPER_MAX_JSON_DEPTH", "101"),
+    ("LOREKEEPER_MAX_REFERENCES", "-1"),
+    ("LOREKEEPER_MAX_MUTATIONS_PER_S", "-1"),
+    ("LOREKEEPER_MAX_MUTATIONS_PER_S", "nan"),
+    ("LOREKEEPER_MAX_MUTATION_BURST", "0"),
+    ("LOREKEEPER_INTROSPECTION", "perhaps"),
+    ("LOREKEEPER_EXPLORER", "perhaps"),
+    ("LOREKEEPER_ALLOWED_ORIGINS", "*"),
+    ("LOREKEEPER_ALLOWED_ORIGINS", "null"),
+    ("LOREKEEPER_ALLOWED_ORIGINS", "board.example"),
+    ("LOREKEEPER_ALLOWED_ORIGINS", "https://*.example"),
+    ("LOREKEEPER_ALLOWED_ORIGINS", "https://board.example/path"),
+    ("LOREKEEPER_ALLOWED_ORIGINS", "https://board.example, https://board.example:port"),
+    ("LOREKEEPER_ALLOWED_ORIGINS", f"https://user:{SECRET}@board.example"),
     ("LOREKEEPER_AUTH", "jwt"),
     ("LOREKEEPER_JWT_SECRET", "s" * 31),
     ("LOREKEEPER_JWKS_URL", "file:///keys"),
@@ -253,3 +277,11 @@ def test_the_region_is_found_under_each_of_its_names(load: Loader) -> None:
     assert load(AWS_DEFAULT_REGION="eu-central-1").sqs_region == "eu-central-1"
     assert load(AWS_REGION="eu-west-1").sqs_region == "eu-west-1"
     assert load(SQS_REGION="eu-north-1").sqs_region == "eu-north-1"
+
+
+def test_origins_are_kept_as_browsers_send_them(load: Loader) -> None:
+    settings = load(
+        LOREKEEPER_ALLOWED_ORIGINS="https://Board.example:443/, http://[::1]:3000,,http://a.example:80"
+    )
+    assert settings.allowed_origins == {"https://board.example", "http://[::1]:3000", "http://a.example"}
+    assert load(LOREKEEPER_ALLOWED_ORIGINS="").allowed_origins == frozenset()
