@@ -44,7 +44,7 @@ class Writer:
                 await asyncio.sleep(random.choice((0, 0, 0.005, 0.05)))
                 # By a second statement: its transaction got its number before others that move the same job and
                 # commit first, so that a later seq comes with an earlier transaction.
-                await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+                await connection.execute(text("SET LOCAL lock_timeout = '15s'"))
                 job_id = random.choice(self._shared)
                 event = random.choice((Event.CLAIM, Event.RECLAIM))
                 lease = timedelta(milliseconds=1)

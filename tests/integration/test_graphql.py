@@ -118,6 +118,13 @@ async def test_identical_requests_at_once_make_one_job_where_reuse_is_asked_for(
     assert len({job["id"] for job in jobs}) == 1
 
 
+@pytest.fixture
+def patient(environment: dict[str, str]) -> None:
+    """Let a request wait for its turn on a machine that is busy."""
+    environment["LOREKEEPER_REQUEST_TIMEOUT_S"] = "45"
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_thousand_creations_with_one_key_make_one_row_and_one_message(
     ask: Ask, resources: Resources
 ) -> None:
