@@ -119,6 +119,39 @@ _LANDSCAPE_PROMPT: Final[JsonObject] = {
     "required": ["description"],
     "additionalProperties": False,
 }
+_MAP_PROMPT: Final[JsonObject] = {
+    "type": "object",
+    "description": "A map of an invented land, drawn in ink on parchment; the land follows the words.",
+    "properties": {
+        "description": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 2000,
+            "pattern": r"\S",
+            "description": "The land, in English: its shape, climate, mountains, forests, waters, people.",
+            "examples": ["A rocky northern archipelago", "An inland kingdom between mountains"],
+        },
+        "title": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 60,
+            "pattern": r"\S",
+            "description": "The name of the land; invented where it is left out.",
+            "examples": ["The Kingdom of Arador"],
+        },
+        "width": {"type": "integer", "minimum": 256, "maximum": 2048, "default": 1280},
+        "height": {"type": "integer", "minimum": 256, "maximum": 2048, "default": 960},
+        "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+        "towns": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 30,
+            "description": "How many towns at most; as the land has room for where it is left out.",
+        },
+    },
+    "required": ["description"],
+    "additionalProperties": False,
+}
 
 SIMULATOR: Final = ProviderSpec("simulator", dict.fromkeys(AssetType, _SIMULATOR_PROMPT))
 LOCAL: Final = ProviderSpec("local", {AssetType.IMAGE: _LANDSCAPE_PROMPT}, models=("landscape",))
