@@ -152,6 +152,36 @@ _MAP_PROMPT: Final[JsonObject] = {
     "required": ["description"],
     "additionalProperties": False,
 }
+_MUSIC_PROMPT: Final[JsonObject] = {
+    "type": "object",
+    "description": "A short piece of music; mood, mode, pace and players follow the words of the description.",
+    "properties": {
+        "description": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 2000,
+            "pattern": r"\S",
+            "description": "What to hear, in English: an occasion, a place, a mood, instruments.",
+            "examples": ["A merry dance in the tavern, fiddle and flute"],
+        },
+        # A `$` would let Python accept a newline behind the key.
+        "key": {"type": "string", "pattern": r"^[A-G][#b]?(?![\s\S])", "examples": ["D", "F#", "Bb"]},
+        "mode": {
+            "type": "string",
+            "enum": ["major", "minor", "dorian", "phrygian", "lydian", "mixolydian", "aeolian"],
+        },
+        "tempo_bpm": {
+            "type": "number",
+            "minimum": 40,
+            "maximum": 200,
+            "description": "Beats a minute; a beat of 6/8 is a dotted quarter.",
+        },
+        "duration_s": {"type": "number", "minimum": 4, "maximum": 120, "default": 30},
+        "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+    },
+    "required": ["description"],
+    "additionalProperties": False,
+}
 
 SIMULATOR: Final = ProviderSpec("simulator", dict.fromkeys(AssetType, _SIMULATOR_PROMPT))
 LOCAL: Final = ProviderSpec("local", {AssetType.IMAGE: _LANDSCAPE_PROMPT}, models=("landscape",))
