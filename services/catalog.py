@@ -184,7 +184,15 @@ _MUSIC_PROMPT: Final[JsonObject] = {
 }
 
 SIMULATOR: Final = ProviderSpec("simulator", dict.fromkeys(AssetType, _SIMULATOR_PROMPT))
-LOCAL: Final = ProviderSpec("local", {AssetType.IMAGE: _LANDSCAPE_PROMPT}, models=("landscape",))
+LOCAL: Final = ProviderSpec(
+    "local",
+    {
+        AssetType.IMAGE: _LANDSCAPE_PROMPT,
+        AssetType.MAP: _MAP_PROMPT,
+        AssetType.AUDIO: _MUSIC_PROMPT,
+    },
+    models=("landscape",),
+)
 
 
 def build_catalog(*, simulator: bool) -> Catalog:

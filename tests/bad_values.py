@@ -135,7 +135,7 @@ def between(least: float, most: float) -> dict[str, object]:
 
 CREATION: Final[dict[str, Bad]] = {
     "worldId": REQUIRED | A_NAME_ID,
-    "assetType": REQUIRED | AN_ENUM | {"not made": "MAP", "list": ["IMAGE"]},
+    "assetType": REQUIRED | AN_ENUM | {"not made": "VIDEO", "list": ["IMAGE"]},
     "provider": REQUIRED | A_NAME | {"unknown": "nobody"},
     "modelId": A_NAME | {"unknown": "unheard-of"},
     "promptSpec": REQUIRED | A_PROMPT,

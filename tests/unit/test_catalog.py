@@ -33,15 +33,15 @@ def test_an_unknown_provider_is_refused_with_the_names_of_those_there_are() -> N
         Catalog(ALL).find("dall-e", PATH)
 
 
-def test_the_simulator_makes_everything_and_local_makes_images() -> None:
+def test_the_simulator_makes_everything_and_local_pictures_maps_and_music() -> None:
     assert set(SIMULATOR.asset_types) == set(AssetType)
-    assert LOCAL.asset_types == [AssetType.IMAGE]
+    assert LOCAL.asset_types == [AssetType.AUDIO, AssetType.IMAGE, AssetType.MAP]
 
 
 def test_a_type_that_is_not_made_is_refused_with_those_that_are() -> None:
     error = refusal(LOCAL, AssetType.VIDEO, None, {"description": "a lake"})
     assert error.path == (*PATH, "assetType")
-    assert "does not make VIDEO; it makes IMAGE" in error.reason
+    assert "does not make VIDEO; it makes AUDIO, IMAGE, MAP" in error.reason
 
 
 def test_a_model_is_one_of_those_there_are_or_left_out() -> None:

@@ -66,7 +66,7 @@ BAD_FIELDS: Final[dict[str, tuple[dict[str, Any], tuple[str | int, ...]]]] = {
     "unknown provider": ({"provider": "dall-e"}, ("provider",)),
     "provider in other case": ({"provider": "Anything"}, ("provider",)),
     "type not made": (
-        {"provider": "local", "asset_type": AssetType.AUDIO, "prompt_spec": {"description": "a lake"}},
+        {"provider": "local", "asset_type": AssetType.VIDEO, "prompt_spec": {"description": "a lake"}},
         ("assetType",),
     ),
     "unknown model": ({"model_id": "huge"}, ("modelId",)),

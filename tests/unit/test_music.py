@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 
-from services.catalog import MUSIC_PROMPT
+from services.catalog import LOCAL
+from services.models import AssetType
 from worker.providers.music import MusicSpec, play, write_score
 from worker.providers.music.moods import MOODS
 from worker.providers.music.orchestra import BELLS, ENSEMBLES, SOLOISTS, STRINGS
@@ -294,12 +295,14 @@ def test_a_louder_note_is_louder_and_every_note_begins_and_ends_in_silence() -> 
 def test_what_is_out_of_range_is_refused_by_spec_and_schema(wishes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"is not|is outside"):
         MusicSpec("a hymn", **wishes)
-    assert not Draft202012Validator(MUSIC_PROMPT).is_valid({"description": "a hymn", **wishes})
+    assert not Draft202012Validator(LOCAL.prompt_schemas[AssetType.AUDIO]).is_valid(
+        {"description": "a hymn", **wishes}
+    )
 
 
 def test_the_schema_knows_the_modes_and_takes_whole_wishes() -> None:
-    assert MUSIC_PROMPT["properties"]["mode"]["enum"] == list(MODES)
-    Draft202012Validator(MUSIC_PROMPT).validate(
+    assert LOCAL.prompt_schemas[AssetType.AUDIO]["properties"]["mode"]["enum"] == list(MODES)
+    Draft202012Validator(LOCAL.prompt_schemas[AssetType.AUDIO]).validate(
         {"description": "x", "key": "Bb", "mode": "lydian", "tempo_bpm": 92.5, "duration_s": 12, "seed": 1}
     )
     assert set(MOODS) == set(MOOD_WORDS)

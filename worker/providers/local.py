@@ -1,28 +1,51 @@
-"""The provider `local`: pictures without any service, painted on this machine's processors."""
+"""The provider `local`: pictures, maps and music without any service, made by this machine's processors."""
 
 import asyncio
 import os
+import tempfile
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
 
 from services.catalog import LOCAL, ProviderSpec
+from services.models import AssetType, JsonObject
 from worker.providers.landscape import LandscapeSpec, render_png
+from worker.providers.map import MapSpec, draw_map
+from worker.providers.music import MusicSpec, play
 from worker.providers.protocol import Content, Order, Progress
 
 _CHUNK: Final = 64 * 1024
 
+Report = Callable[[float, str], None]
+
 
 class _Stopped(Exception):
-    """The painting was stopped from outside."""
+    """The work was stopped from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Craft:
+    """How to make one type of asset.
+
+    Attributes:
+        format: of what is made.
+        content_type: likewise.
+        make: writes to a file what a promptSpec asks for, and returns the metadata.
+    """
+
+    format: str
+    content_type: str
+    make: Callable[[Mapping[str, Any], Path, Report], JsonObject]
 
 
 class LocalProvider:
-    """Paints landscapes in threads, off the event loop: one a processor, so that a few finish soon."""
+    """Works in threads, off the event loop: one a processor, so that a few jobs finish soon."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="painter")
+        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="local")
 
     @property
     def spec(self) -> ProviderSpec:
@@ -30,14 +53,8 @@ class LocalProvider:
         return LOCAL
 
     async def generate(self, order: Order, progress: Progress) -> Content:
-        """Paint a picture."""
-        wanted = order.prompt_spec
-        spec = LandscapeSpec(
-            description=wanted["description"],
-            width=wanted.get("width", 1024),
-            height=wanted.get("height", 640),
-            seed=wanted.get("seed"),
-        )
+        """Make a picture, a map or a piece of music."""
+        craft = _CRAFTS[order.asset_type]
         stopped = threading.Event()
 
         def report(fraction: float, message: str) -> None:
@@ -45,16 +62,48 @@ class LocalProvider:
                 raise _Stopped
             progress(fraction, message)
 
-        painting = asyncio.get_running_loop().run_in_executor(self._threads, render_png, spec, report)
+        loop = asyncio.get_running_loop()
         try:
-            png, metadata = await painting
+            file, metadata = await loop.run_in_executor(self._threads, _made, craft, order.prompt_spec, report)
         except asyncio.CancelledError:
             # A thread cannot be cancelled: it stops at its next report.
             stopped.set()
             raise
-        return Content("png", "image/png", _chunks(png), metadata)
+        return Content(craft.format, craft.content_type, _chunks(file), metadata, metadata.get("duration_seconds"))
 
 
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), _CHUNK):
-        yield content[start : start + _CHUNK]
+def _made(craft: _Craft, wanted: Mapping[str, Any], report: Report) -> tuple[IO[bytes], JsonObject]:
+    """Make an asset in a file that has no name any more: it is gone when it is closed, whatever happens."""
+    with tempfile.TemporaryDirectory(prefix="lorekeeper-") as folder:
+        path = Path(folder) / f"asset.{craft.format}"
+        metadata = craft.make(wanted, path, report)
+        return path.open("rb"), metadata
+
+
+async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    with file:
+        while chunk := await asyncio.to_thread(file.read, _CHUNK):
+            yield chunk
+
+
+def _paint(wanted: Mapping[str, Any], path: Path, report: Report) -> JsonObject:
+    png, metadata = render_png(LandscapeSpec(**wanted), report)
+    path.write_bytes(png)
+    return metadata
+
+
+def _draw(wanted: Mapping[str, Any], path: Path, report: Report) -> JsonObject:
+    png, metadata = draw_map(MapSpec(**wanted), report)
+    path.write_bytes(png)
+    return metadata
+
+
+def _play(wanted: Mapping[str, Any], path: Path, report: Report) -> JsonObject:
+    return play(MusicSpec(**wanted), path, report)
+
+
+_CRAFTS: Final[Mapping[AssetType, _Craft]] = {
+    AssetType.IMAGE: _Craft("png", "image/png", _paint),
+    AssetType.MAP: _Craft("png", "image/png", _draw),
+    AssetType.AUDIO: _Craft("wav", "audio/wav", _play),
+}
