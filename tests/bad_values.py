@@ -262,7 +262,7 @@ OPERATIONS: Final = {
     "Provider.promptSchema": Operation(
         "query($type: AssetType!) { providers { promptSchema(assetType: $type) } }",
         {"type": "IMAGE"},
-        {"type": REQUIRED | AN_ENUM | {"not made": "MAP", "list": ["IMAGE"]}},
+        {"type": REQUIRED | AN_ENUM | {"not made": "VIDEO", "list": ["IMAGE"]}},
         {"type": "assetType"},
     ),
     "Subscription.jobUpdates": Operation(
