@@ -138,6 +138,7 @@ class Stalled:
         try:
             while not self.stream.is_complete(histories):
                 message = json.loads(await self._connection.recv())
+                assert message["type"] != "error", message
                 if message["type"] == "next":
                     self.stream.take(message["payload"]["data"]["worldUpdates"])
         except ConnectionClosed as error:
@@ -190,7 +191,7 @@ def median_latency(crowd: Crowd, since: float) -> float:
 
 async def test_a_stalled_reader_costs_a_bounded_buffer_and_misses_nothing(parts: System) -> None:
     """Falls without the bound in `Inbox.push`, or where a frame is sent before the last one has left."""
-    await parts.launch(LOREKEEPER_STREAM_IDLE_S="300")
+    await parts.launch(LOREKEEPER_STREAM_IDLE_S="300", LOREKEEPER_MAX_ALIASES="40")
     process, number = parts.api_process, size(300, 1000)
     async with Crowd() as crowd, AsyncExitStack() as exits:
         cursor = await parts.updates_cursor(BUSY)
@@ -221,7 +222,7 @@ async def test_a_stalled_reader_costs_a_bounded_buffer_and_misses_nothing(parts:
 
 async def test_a_reader_that_stalls_too_long_is_closed_and_resumes(parts: System) -> None:
     """Falls without the idle limit: the connection and what hangs on it stay for ever."""
-    await parts.launch(LOREKEEPER_STREAM_IDLE_S="1")
+    await parts.launch(LOREKEEPER_STREAM_IDLE_S="1", LOREKEEPER_MAX_ALIASES="40")
     async with stalled(parts.address, await parts.updates_cursor(BUSY)) as stalling:
         await keep_busy(parts, size(100, 300))
         await until(partial(is_left_alone, parts), within_s=15)
