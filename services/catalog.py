@@ -182,6 +182,52 @@ _MUSIC_PROMPT: Final[JsonObject] = {
     "required": ["description"],
     "additionalProperties": False,
 }
+# Likewise (worker.providers.sheet).
+SHEET_PROMPT: Final[JsonObject] = {
+    "type": "object",
+    "description": "A lore sheet: title, picture, facts and typeset text. Latin, Greek and Cyrillic letters.",
+    "properties": {
+        "title": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"\S"},
+        "subtitle": {"type": "string", "maxLength": 300},
+        "text": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 20_000,
+            "pattern": r"\S",
+            "description": "Paragraphs separated by blank lines. A line that begins with # to ### is a heading, "
+            "a paragraph of asterisks a break between scenes.",
+        },
+        "facts": {
+            "type": "array",
+            "maxItems": 30,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string", "minLength": 1, "maxLength": 80, "pattern": r"\S"},
+                    "value": {"type": "string", "minLength": 1, "maxLength": 300, "pattern": r"\S"},
+                },
+                "required": ["name", "value"],
+                "additionalProperties": False,
+            },
+        },
+        "picture": {
+            "type": "object",
+            "properties": {
+                "kind": {"enum": ["landscape", "none"]},
+                "description": _LANDSCAPE_PROMPT["properties"]["description"],
+                "seed": _LANDSCAPE_PROMPT["properties"]["seed"],
+            },
+            "required": ["kind"],
+            "if": {"properties": {"kind": {"const": "landscape"}}},
+            "then": {"required": ["description"]},
+            "additionalProperties": False,
+        },
+        "page_size": {"enum": ["A4", "letter"], "default": "A4"},
+        "author": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"\S"},
+    },
+    "required": ["title", "text"],
+    "additionalProperties": False,
+}
 
 SIMULATOR: Final = ProviderSpec("simulator", dict.fromkeys(AssetType, _SIMULATOR_PROMPT))
 LOCAL: Final = ProviderSpec(
