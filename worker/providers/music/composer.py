@@ -15,7 +15,7 @@ from worker.providers.music.moods import MOODS, Layer, Mood
 from worker.providers.music.orchestra import CENTRES
 from worker.providers.music.rhythm import METRES, TICKS
 from worker.providers.music.score import Note, Part, Phrase, Score, Span
-from worker.providers.music.theme import Tone, Tunesmith
+from worker.providers.music.theme import Manner, Tone, Tunesmith
 from worker.providers.music.theory import HOME_KEYS, Scale
 from worker.providers.music.vocabulary import read
 
@@ -128,7 +128,9 @@ class _Arranger:
         centre = CENTRES[first]
         steps = self._scale.steps(centre - 8, centre + 9)
         home = min(steps, key=lambda step: abs(self._scale.pitch(step) - centre + 1))
-        smith = Tunesmith(self._scale, self._form.metre, self._pace(), Reach(steps, home), self._dice)
+        smith = Tunesmith(
+            self._scale, self._form.metre, Manner(self._pace(), self._mood.bold), Reach(steps, home), self._dice
+        )
         for place, phrase in enumerate(self._form.phrases):
             tones = smith.write(phrase, self._spans)
             last = place == len(self._form.phrases) - 1

@@ -105,7 +105,7 @@ def line(
 def _own_price(place: _Place, steps: NDArray[np.int_], centre: int) -> _Costs:
     """Return what each step costs in a slot, whatever stands beside it."""
     slot, foreign = place.slot, place.foreign
-    price = 0.06 * (steps - centre - slot.lift) ** 2
+    price = 0.045 * (steps - centre - slot.lift) ** 2
     if slot.weight == 2:
         price = np.where(foreign, _NEVER, price)
     else:
@@ -135,6 +135,11 @@ def _move_price(before: _Place, here: _Place, scale: Scale, steps: NDArray[np.in
     # Foreign tones pass or neighbour: they are reached and left by step.
     rough = (np.abs(moved) != 1) & (before.foreign[:, None] | here.foreign[None, :])
     price = price + rough * 9.0
+    if here.slot.chord != before.slot.chord:
+        # Root to root and fifth to fifth run parallel to the bass: then two voices are heard as one.
+        role = (steps - before.slot.chord.degree) % 7
+        same = role[:, None] == ((steps - here.slot.chord.degree) % 7)[None, :]
+        price = price + (same & np.isin(role, (0, 4))[:, None] & (moved != 0)) * 0.9
     if here.slot.chord != before.slot.chord and here.slot.chord.degree == 0:
         # The leading tone leads.
         leads = (steps % 7 == 6) & ~before.foreign & (before.pitches + 1 == _tonics(scale, steps))

@@ -47,6 +47,7 @@ class Mood:
         duet: whether the second voice joins in thirds when a theme returns.
         layers: what is under the tune.
         drums: layers of percussion; `pattern` names a groove.
+        bold: whether the tune strides in leaps, as fanfares do.
         touch: how much of its written length a note of the tune sounds.
     """
 
@@ -59,6 +60,7 @@ class Mood:
     room: Room
     drums: Sequence[Layer] = ()
     duet: bool = False
+    bold: bool = False
     touch: float = 0.95
 
 
@@ -85,6 +87,7 @@ MOODS: Final[Mapping[str, Mood]] = MappingProxyType(
             tempi=(132, 156),
             metres=("4/4",),
             pace="flowing",
+            bold=True,
             leads=("horn", "fiddle"),
             layers=(
                 Layer("pulse", "low strings", 0.62, 0.2),
@@ -189,6 +192,7 @@ MOODS: Final[Mapping[str, Mood]] = MappingProxyType(
             tempi=(92, 108),
             metres=("4/4",),
             pace="flowing",
+            bold=True,
             leads=("horn", "fiddle"),
             layers=(
                 Layer("pad", "strings", 0.34, -0.2),

@@ -30,6 +30,8 @@ _SHAPES: Final = (
     (0, 3, -1, -1, -1),
     (-2, -1, 1, 1, 2),
 )
+# Chords walked through, for horns.
+_BOLD: Final = ((2, 2, -1, -1, -1), (4, -1, -1, -1, 2), (2, 2, 3, -1, -1), (3, 2, 2, -1, -2), (-3, 3, 2, -1, -1))
 # Two bars of motif are enough to know a theme again.
 _KNOWN_AGAIN: Final = 0.5
 # How far the line rises towards its highest part, in steps.
@@ -59,17 +61,25 @@ class _Motif:
     lift: float
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a tune goes: its pace (calm, flowing or lively), and whether it strides in leaps, as fanfares do."""
+
+    pace: str
+    bold: bool
+
+
 class Tunesmith:
     """Writes the tune phrase by phrase and remembers its themes.
 
     Args:
-        scale, metre, pace: of the piece.
+        scale, metre, manner: of the piece.
         reach: the steps that the tune may use.
         dice: lots; each letter has its own.
     """
 
-    def __init__(self, scale: Scale, metre: Metre, pace: str, reach: Reach, dice: Dice) -> None:
-        self._scale, self._metre, self._pace, self._reach, self._dice = scale, metre, pace, reach, dice
+    def __init__(self, scale: Scale, metre: Metre, manner: Manner, reach: Reach, dice: Dice) -> None:
+        self._scale, self._metre, self._manner, self._reach, self._dice = scale, metre, manner, reach, dice
         self._motifs: dict[str, _Motif] = {}
         self._themes: dict[str, list[Tone]] = {}
 
@@ -99,11 +109,12 @@ class Tunesmith:
 
     def _invent(self, phrase: Phrase) -> _Motif:
         rng = self._dice.stream(f"motif {phrase.letter}")
-        first, second = cells(self._metre, self._pace, rng, 2)
-        last = ending(self._metre, self._pace, rng)
+        first, second = cells(self._metre, self._manner.pace, rng, 2)
+        last = ending(self._metre, self._manner.pace, rng)
         order = ((first, first, second), (first, second, first))[int(rng.integers(0, 2))]
         bars = (*order, last) if phrase.bars >= 4 else (first, last) if phrase.bars == 2 else (last,)
-        shapes = {cell: _SHAPES[int(rng.integers(0, len(_SHAPES)))] for cell in {first: 0, second: 0}}
+        pool = _BOLD if self._manner.bold else _SHAPES
+        shapes = {cell: pool[int(rng.integers(0, len(pool)))] for cell in {first: 0, second: 0}}
         # The middle of a piece lies higher.
         lift = {"A": 0.0, "B": 2.2, "C": 1.2}[phrase.letter]
         return _Motif(bars, shapes, lift)
