@@ -38,9 +38,7 @@ class Bell:
             if ratio * hz > 14_000:
                 continue
             force = amplitude * velocity ** (0.25 * (ratio - 1))
-            # Two modes a hair apart beat, as in every cast bell; a tuned bar has one.
-            beat = 1 + 0.0 * ratio
-            wave += force * np.exp(-6.9 * t / (decay * slower)) * np.sin(2 * np.pi * ratio * hz * beat * t)
+            wave += force * np.exp(-6.9 * t / (decay * slower)) * np.sin(2 * np.pi * ratio * hz * t)
         click = min(samples, int(0.012 * RATE))
         wave[:click] += self.strike * rng.standard_normal(click) * np.exp(-np.arange(click) / (0.002 * RATE))
         return levelled(wave * envelope(samples, 0.0008, min(0.4, ring * 0.3)), velocity)
