@@ -182,12 +182,17 @@ _MUSIC_PROMPT: Final[JsonObject] = {
     "required": ["description"],
     "additionalProperties": False,
 }
-# Likewise (worker.providers.sheet).
-SHEET_PROMPT: Final[JsonObject] = {
+_SHEET_PROMPT: Final[JsonObject] = {
     "type": "object",
     "description": "A lore sheet: title, picture, facts and typeset text. Latin, Greek and Cyrillic letters.",
     "properties": {
-        "title": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"\S"},
+        "title": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 200,
+            "pattern": r"\S",
+            "examples": ["The Harbour of Vael"],
+        },
         "subtitle": {"type": "string", "maxLength": 300},
         "text": {
             "type": "string",
@@ -196,6 +201,9 @@ SHEET_PROMPT: Final[JsonObject] = {
             "pattern": r"\S",
             "description": "Paragraphs separated by blank lines. A line that begins with # to ### is a heading, "
             "a paragraph of asterisks a break between scenes.",
+            "examples": [
+                "Vael lies where the river Ost meets the grey sea.\n\n# The tolls\n\nNobody passes free."
+            ],
         },
         "facts": {
             "type": "array",
@@ -236,6 +244,7 @@ LOCAL: Final = ProviderSpec(
         AssetType.IMAGE: _LANDSCAPE_PROMPT,
         AssetType.MAP: _MAP_PROMPT,
         AssetType.AUDIO: _MUSIC_PROMPT,
+        AssetType.PDF: _SHEET_PROMPT,
     },
     models=("landscape",),
 )

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 import pytest
 from PIL import Image
+from pypdf import PdfReader
 
 from services.catalog import LOCAL
+from services.errors import PermanentError
 from services.models import AssetType, new_id
 from tests.conftest import until
 from worker.providers.local import LocalProvider
@@ -19,6 +21,12 @@ PROMPTS: Final[Mapping[AssetType, dict[str, Any]]] = {
     AssetType.IMAGE: {"description": "A lake", "width": 64, "height": 64},
     AssetType.MAP: {"description": "An island", "width": 256, "height": 256},
     AssetType.AUDIO: {"description": "A dance", "duration_s": 4},
+    AssetType.PDF: {
+        "title": "Vael",
+        "text": "A town by the sea.",
+        "facts": [{"name": "Founded", "value": "1326"}],
+        "picture": {"kind": "landscape", "description": "A harbour", "seed": 1},
+    },
 }
 
 
@@ -69,6 +77,23 @@ async def test_music_lasts_as_long_as_was_asked_for() -> None:
         assert music.getnframes() / music.getframerate() == pytest.approx(4, abs=0.01)
     assert (content.format, content.content_type) == ("wav", "audio/wav")
     assert content.duration_seconds == pytest.approx(4, abs=0.01)
+
+
+async def test_a_sheet_holds_its_text_its_facts_and_its_picture() -> None:
+    content, pdf, _ = await made(AssetType.PDF)
+    (page,) = PdfReader(io.BytesIO(pdf)).pages
+    text = page.extract_text()
+    assert "A town by the sea." in text
+    assert "Founded" in text
+    assert len(page.images) == 1
+    assert (content.format, content.content_type, content.metadata["pages"]) == ("pdf", "application/pdf", 1)
+
+
+async def test_letters_that_cannot_be_set_end_the_job_for_good() -> None:
+    order = an_order(AssetType.PDF, text="龍")
+    with pytest.raises(PermanentError, match="龍") as refusal:
+        await LocalProvider().generate(order, lambda *_: None)
+    assert refusal.value.code == "UNPRINTABLE_TEXT"
 
 
 async def test_a_run_that_is_cancelled_stops_at_its_next_report() -> None:

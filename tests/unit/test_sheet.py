@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pypdf import PdfReader
 
-from services.catalog import SHEET_PROMPT
+from services.catalog import LOCAL
 from services.errors import PermanentError
+from services.models import AssetType
 from worker.providers.sheet import SheetSpec, UnprintableText, typeset
 from worker.providers.sheet.letters import ROMAN, clean
 from worker.providers.sheet.lines import Face, justify, words_of
@@ -194,7 +195,7 @@ def test_progress_rises_and_what_the_reporter_raises_stops_the_work(tmp_path: Pa
 
 
 def test_the_schema_takes_whole_specs_and_refuses_a_landscape_without_description() -> None:
-    validator = Draft202012Validator(SHEET_PROMPT)
+    validator = Draft202012Validator(LOCAL.prompt_schemas[AssetType.PDF])
     whole: dict[str, Any] = {
         "title": "x",
         "subtitle": "",

@@ -1,4 +1,4 @@
-"""The provider `local`: pictures, maps and music without any service, made by this machine's processors."""
+"""The provider `local`: pictures, maps, music and lore sheets, made by this machine's processors."""
 
 import asyncio
 import os
@@ -16,6 +16,7 @@ from worker.providers.landscape import LandscapeSpec, render_png
 from worker.providers.map import MapSpec, draw_map
 from worker.providers.music import MusicSpec, play
 from worker.providers.protocol import Content, Order, Progress
+from worker.providers.sheet import SheetSpec, typeset
 
 _CHUNK: Final = 64 * 1024
 
@@ -53,7 +54,7 @@ class LocalProvider:
         return LOCAL
 
     async def generate(self, order: Order, progress: Progress) -> Content:
-        """Make a picture, a map or a piece of music."""
+        """Make a picture, a map, a piece of music or a lore sheet."""
         craft = _CRAFTS[order.asset_type]
         stopped = threading.Event()
 
@@ -102,8 +103,21 @@ def _play(wanted: Mapping[str, Any], path: Path, report: Report) -> JsonObject:
     return play(MusicSpec(**wanted), path, report)
 
 
+def _typeset(wanted: Mapping[str, Any], path: Path, report: Report) -> JsonObject:
+    picture = wanted.get("picture", {"kind": "none"})
+    shown = picture["kind"] == "landscape"
+    spec = SheetSpec(
+        **{name: value for name, value in wanted.items() if name not in {"picture", "facts"}},
+        facts=tuple((fact["name"], fact["value"]) for fact in wanted.get("facts", ())),
+        picture=picture["description"] if shown else None,
+        seed=picture.get("seed") if shown else None,
+    )
+    return typeset(spec, path, report)
+
+
 _CRAFTS: Final[Mapping[AssetType, _Craft]] = {
     AssetType.IMAGE: _Craft("png", "image/png", _paint),
     AssetType.MAP: _Craft("png", "image/png", _draw),
     AssetType.AUDIO: _Craft("wav", "audio/wav", _play),
+    AssetType.PDF: _Craft("pdf", "application/pdf", _typeset),
 }
