@@ -136,7 +136,7 @@ def test_health_readiness_and_metrics(start: Start) -> None:
     ready = httpx.get(f"{url}/readyz")
     assert ready.status_code == 200
     assert ready.json()["services"] == {"postgres": "ok", "redis": "ok", "sqs": "ok"}
-    assert set(ready.json()["loops"]) == {"publisher", "feed", "streams", "dispatcher", "clients"}
+    assert set(ready.json()["loops"]) == {"publisher", "feed", "streams", "dispatcher", "clients", "queue_watch"}
     assert "lorekeeper_events_dropped" in httpx.get(f"{url}/metrics").text
 
 
