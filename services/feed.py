@@ -5,7 +5,9 @@ It is never trusted to be complete. Whenever it could have missed something, it 
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
@@ -39,6 +41,42 @@ class Listener(Protocol):
         """Learn that updates may have been missed."""
 
 
+@dataclass(slots=True)
+class _Channel:
+    """What one channel has come to on the present connection."""
+
+    listeners: Counter[Listener] = field(default_factory=Counter)
+    asked: bool = False
+    """Whether SUBSCRIBE was sent."""
+    told: asyncio.Future[None] | None = None
+    """Done when Redis has acknowledged it, or cannot; None where nobody waits for it."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether somebody listens, and Redis does not know."""
+        return bool(self.listeners) and not self.asked
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody listens any more, and no acknowledgement is under way."""
+        return not self.listeners and (not self.asked or self.told is None or self.told.done())
+
+    def ask(self) -> None:
+        """Begin to wait for the acknowledgement."""
+        self.asked = True
+        self.told = self.told or asyncio.get_running_loop().create_future()
+
+    def tell(self) -> None:
+        """Let go whoever waits for the acknowledgement."""
+        if self.told is not None and not self.told.done():
+            self.told.set_result(None)
+
+    def forget(self) -> None:
+        """Begin anew: the connection is gone."""
+        self.tell()
+        self.asked, self.told = False, None
+
+
 class Feed:
     """The subscription, shared by its listeners through counted channels.
 
@@ -49,8 +87,10 @@ class Feed:
     def __init__(self, redis: Redis) -> None:
         self._pool: Any = redis.connection_pool
         self._connection: Any = None
-        self._listeners: dict[str, Counter[Listener]] = {}
-        self._acknowledged: dict[str, asyncio.Future[None]] = {}
+        self._channels: dict[str, _Channel] = {}
+        self._changed: set[str] = set()
+        """Channels that somebody has joined or left, of which Redis has not been told."""
+        self._telling: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
 
     @property
@@ -61,7 +101,7 @@ class Feed:
     @property
     def channels(self) -> int:
         """Channels that somebody listens to."""
-        return len(self._listeners)
+        return sum(bool(channel.listeners) for channel in self._channels.values())
 
     def listen(self, channel: str, listener: Listener) -> AbstractAsyncContextManager[None]:
         """Deliver a channel to a listener inside the block.
@@ -71,23 +111,28 @@ class Feed:
         """
         return _Listening(self, channel, listener)
 
-    async def join(self, channel: str, listener: Listener) -> None:
+    async def join(self, name: str, listener: Listener) -> None:
         """Begin to deliver; whoever joins leaves, also where this is cancelled."""
-        self._listeners.setdefault(channel, Counter())[listener] += 1
-        await self._subscribe(channel)
+        channel = self._channels.setdefault(name, _Channel())
+        channel.listeners[listener] += 1
+        if channel.told is None:
+            channel.told = asyncio.get_running_loop().create_future()
+            self._change(name)
+        told = channel.told
+        if not told.done():
+            # Unlike wait_for it leaves the future alone, which others wait for too.
+            await asyncio.wait((told,), timeout=_DEADLINE.total_seconds())
+            if not told.done():
+                log.warning("feed.not_acknowledged", channel=name)
 
-    async def leave(self, channel: str, listener: Listener) -> None:
+    def leave(self, name: str, listener: Listener) -> None:
         """End what `join` began."""
-        listeners = self._listeners[channel]
-        listeners[listener] -= 1
-        if not listeners[listener]:
-            del listeners[listener]
-        if not listeners:
-            del self._listeners[channel]
-            acknowledged = self._acknowledged.pop(channel, None)
-            if acknowledged is not None:
-                acknowledged.cancel()
-            await self._unsubscribe(channel)
+        channel = self._channels[name]
+        channel.listeners[listener] -= 1
+        if not channel.listeners[listener]:
+            del channel.listeners[listener]
+        if not channel.listeners:
+            self._change(name)
 
     async def run(self) -> None:
         """Receive for ever.
@@ -100,16 +145,18 @@ class Feed:
         try:
             async with self._sending, asyncio.timeout(_DEADLINE.total_seconds()):
                 await connection.connect()
-                await connection.send_command("SUBSCRIBE", _PRESENCE, *self._listeners, check_health=False)
                 self._connection = connection
+                if not await self._subscribe([_PRESENCE, *self._channels]):
+                    raise ConnectionResetError
             await self._receive(connection)
         except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
             raise EventsUnavailable("Redis delivers no updates.") from error
         finally:
             self._connection = None
-            for acknowledged in self._acknowledged.values():
-                acknowledged.cancel()
-            self._acknowledged.clear()
+            for name, channel in tuple(self._channels.items()):
+                channel.forget()
+                if not channel.listeners:
+                    del self._channels[name]
             await connection.disconnect(nowait=True)
 
     async def _receive(self, connection: Any) -> None:  # noqa: ANN401 - redis-py leaves it untyped
@@ -145,52 +192,63 @@ class Feed:
             self._acknowledge(channel)
 
     def _deliver(self, channel: str, payload: bytes) -> None:
-        listeners = self._listeners.get(channel)
-        if not listeners:
+        heard = self._channels.get(channel)
+        if heard is None or not heard.listeners:
             return
+        listeners = tuple(heard.listeners)
         try:
             update = JobUpdate.model_validate_json(payload)
         except ValueError:
             log.warning("feed.unreadable", channel=channel)
-            for listener in tuple(listeners):
+            for listener in listeners:
                 listener.poke()
             return
         item = StreamItem(update, len(payload))
-        for listener in tuple(listeners):
+        for listener in listeners:
             listener.push(item)
 
-    def _acknowledge(self, channel: str) -> None:
-        if channel == _PRESENCE:
+    def _acknowledge(self, name: str) -> None:
+        if name == _PRESENCE:
             # Whatever was published while we were away is in the log by now, and what follows will arrive.
             self._poke_all()
-        acknowledged = self._acknowledged.get(channel)
-        if acknowledged is not None and not acknowledged.done():
-            acknowledged.set_result(None)
+        channel = self._channels.get(name)
+        if channel is not None:
+            channel.tell()
+            if not channel.listeners:
+                self._change(name)
 
-    async def _subscribe(self, channel: str) -> None:
-        acknowledged = self._acknowledged.get(channel)
-        if acknowledged is None:
-            acknowledged = self._acknowledged[channel] = asyncio.get_running_loop().create_future()
-            async with self._sending:
-                sent = await self._send("SUBSCRIBE", channel)
-            if not sent:
-                self._acknowledged.pop(channel, None)
-                acknowledged.cancel()
-                return
-        try:
-            async with asyncio.timeout(_DEADLINE.total_seconds()):
-                await asyncio.shield(acknowledged)
-        except TimeoutError:
-            log.warning("feed.not_acknowledged", channel=channel)
-        except asyncio.CancelledError:
-            # Either we are cancelled, or the connection broke and `run` cancelled the acknowledgement.
-            if not acknowledged.cancelled():
-                raise
+    def _change(self, name: str) -> None:
+        """Let Redis be told of a channel, together with the others of this turn.
 
-    async def _unsubscribe(self, channel: str) -> None:
+        By a task that is nobody's: whoever joins or leaves may be cancelled, and others rely on the same channel.
+        """
+        self._changed.add(name)
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell())
+
+    async def _tell(self) -> None:
         async with self._sending:
-            if channel not in self._listeners:  # nobody came while we waited for the lock
-                await self._send("UNSUBSCRIBE", channel)
+            while self._changed:
+                changed, self._changed = self._changed, set()
+                known = {name: channel for name in changed if (channel := self._channels.get(name)) is not None}
+                await self._subscribe([name for name, channel in known.items() if channel.is_new])
+                # One that Redis has yet to acknowledge waits for that: an acknowledgement means one thing only.
+                left = [name for name, channel in known.items() if channel.is_over]
+                for name in left:
+                    del self._channels[name]
+                if left:
+                    await self._send("UNSUBSCRIBE", *left)
+
+    async def _subscribe(self, names: Sequence[str]) -> bool:
+        """Ask for channels; returns whether the command left, for those that are not there then nobody waits."""
+        channels = [channel for name in names if (channel := self._channels.get(name)) is not None]
+        for channel in channels:
+            channel.ask()
+        if not names or await self._send("SUBSCRIBE", *names):
+            return True
+        for channel in channels:
+            channel.forget()
+        return False
 
     async def _send(self, *command: str) -> bool:
         """Send a command on the subscription; returns whether it left."""
@@ -208,8 +266,8 @@ class Feed:
         return True
 
     def _poke_all(self) -> None:
-        for listeners in self._listeners.values():
-            for listener in tuple(listeners):
+        for channel in self._channels.values():
+            for listener in tuple(channel.listeners):
                 listener.poke()
 
 
@@ -227,8 +285,8 @@ class _Listening(AbstractAsyncContextManager[None]):
         try:
             await self._feed.join(self._channel, self._listener)
         except BaseException:
-            await self._feed.leave(self._channel, self._listener)
+            self._feed.leave(self._channel, self._listener)
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        await self._feed.leave(self._channel, self._listener)
+        self._feed.leave(self._channel, self._listener)

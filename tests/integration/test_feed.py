@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
 
 from services import feed as feed_module
 from services.access import ANONYMOUS
@@ -98,25 +98,32 @@ async def an_update(resources: Resources, **changes: Any) -> JobUpdate:
 
 
 @contextlib.asynccontextmanager
-async def hearing(redis: Redis) -> AsyncIterator[tuple[Ear, "asyncio.Task[None]"]]:
-    """Listen to the channel by a feed of its own."""
-    feed, ear = Feed(redis), Ear()
+async def running_feed(redis: Redis) -> AsyncIterator[tuple[Feed, "asyncio.Task[None]"]]:
+    feed = Feed(redis)
     running = asyncio.create_task(feed.run())
     await until(lambda: feed.connected or running.done())
     try:
-        async with feed.listen(CHANNEL, ear):
-            ear.heard.clear()  # a poke of the beginning
-            yield ear, running
+        yield feed, running
     finally:
         running.cancel()
         await asyncio.wait((running,))
 
 
-async def publish(redis: Redis, payloads: list[str | bytes]) -> None:
+@contextlib.asynccontextmanager
+async def hearing(redis: Redis) -> AsyncIterator[tuple[Ear, "asyncio.Task[None]"]]:
+    """Listen to the channel by a feed of its own."""
+    ear = Ear()
+    async with running_feed(redis) as (feed, running), feed.listen(CHANNEL, ear):
+        ear.heard.clear()  # a poke of the beginning
+        yield ear, running
+
+
+async def publish(redis: Redis, payloads: Sequence[str | bytes], channels: Sequence[str] = (CHANNEL,)) -> None:
     """Publish at once, so that Redis says it all in few pieces."""
     async with redis.pipeline(transaction=False) as pipeline:
-        for payload in payloads:
-            pipeline.publish(CHANNEL, payload)
+        for channel in channels:
+            for payload in payloads:
+                pipeline.publish(channel, payload)
         await pipeline.execute()
 
 
@@ -176,3 +183,55 @@ async def test_a_redis_that_refuses_delivers_nothing_and_says_so(open_services: 
     with pytest.raises(EventsUnavailable):
         await resources.feed.run()
     assert not resources.feed.connected
+
+
+async def test_whoever_is_cancelled_while_joining_takes_nobody_with_it(
+    unchecked: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each channel is joined twice, and the first is gone before Redis was told of it."""
+    update = await an_update(unchecked, seq=7)
+    channels = [f"{CHANNEL}:{number}" for number in range(20)]
+    send = Connection.send_command
+
+    async def send_slowly(connection: Connection, *command: Any, **options: Any) -> None:
+        await asyncio.sleep(0.01)
+        await send(connection, *command, **options)
+
+    monkeypatch.setattr(Connection, "send_command", send_slowly)
+    async with running_feed(unchecked.redis) as (feed, _):
+        ears = [Ear() for _ in channels]
+        firsts = [asyncio.create_task(feed.join(channel, Ear())) for channel in channels]
+        seconds = [asyncio.create_task(feed.join(*joined)) for joined in zip(channels, ears, strict=True)]
+        await asyncio.sleep(0)
+        for first in firsts:
+            first.cancel()
+        _, waiting = await asyncio.wait(firsts + seconds, timeout=1.5)
+        assert not waiting, "an acknowledgement never came"
+        await publish(unchecked.redis, [update.model_dump_json()], channels)
+        await until(lambda: all(7 in ear.heard for ear in ears))
+
+
+async def test_whoever_has_joined_hears_everything_however_others_come_and_go(unchecked: Resources) -> None:
+    update = (await an_update(unchecked, seq=7)).model_dump_json()
+    async with running_feed(unchecked.redis) as (feed, _):
+        for number in range(100):
+            for _ in range(number % 4):
+                passer = Ear()
+                joining = asyncio.create_task(feed.join(CHANNEL, passer))
+                for _ in range(1 + number % 3):
+                    await asyncio.sleep(0)
+                joining.cancel()
+                feed.leave(CHANNEL, passer)
+            ear = Ear()
+            async with feed.listen(CHANNEL, ear):
+                await publish(unchecked.redis, [update])
+                await until(lambda ear=ear: 7 in ear.heard)  # type: ignore[misc]
+        assert feed.channels == 0
+        await until_subscribed(unchecked.redis, 0)
+
+
+async def until_subscribed(redis: Redis, number: int) -> None:
+    """Wait until Redis counts so many subscribers of the channel."""
+    async with asyncio.timeout(5):
+        while (await redis.pubsub_numsub(CHANNEL)) != [(CHANNEL.encode(), number)]:  # noqa: ASYNC110 - has no event
+            await asyncio.sleep(0.01)
