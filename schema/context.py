@@ -10,7 +10,7 @@ from schema.clients import Admission
 from services.access import Caller, Scope
 from services.asset_queries import find_assets
 from services.errors import Unauthenticated
-from services.job_queries import JobState, find_derivations, find_jobs
+from services.job_queries import JobState, LogPage, LogRange, find_derivations, find_jobs, read_logs
 from services.models import AssetRecord, DerivationRecord
 from services.resources import Resources
 
@@ -101,6 +101,16 @@ class Context:
             async with self.resources.database.connect() as connection:
                 found = await find_derivations(connection, ids)
             return [found[job_id] for job_id in ids]
+
+        return DataLoader(load, cache=self._remembers)
+
+    @cached_property
+    def logs(self) -> DataLoader[LogRange, LogPage]:
+        """Stretches of jobs' histories."""
+
+        async def load(wanted: list[LogRange]) -> list[LogPage]:
+            async with self.resources.database.connect() as connection:
+                return await read_logs(connection, wanted)
 
         return DataLoader(load, cache=self._remembers)
 

@@ -1,7 +1,7 @@
 """Documents as they arrive: parsed, measured and validated once, and kept for whoever sends the same."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -79,16 +79,23 @@ class Documents:
                 self._tokens -= _tokens(dropped)
         return document
 
-    def validate(self, schema: GraphQLSchema, document: Document) -> list[GraphQLError]:
-        """Return what is wrong with a document: the limits first, for the rules may take long beyond them."""
+    def validate(
+        self, schema: GraphQLSchema, document: Document, variables: Mapping[str, object]
+    ) -> list[GraphQLError]:
+        """Return what is wrong with a document, or too much with these variables.
+
+        The limits come first, for the rules may take long beyond them.
+        """
         if document.errors is None:
-            document.errors = self._limits.check(schema, document.node) or validate(
+            document.errors = self._limits.check(schema, document.node, {}) or validate(
                 schema,
                 document.node,
                 self._rules,
                 max_errors=_MOST_ERRORS,
                 hide_suggestions=not self._introspection,
             )
+        if not document.errors and any(isinstance(value, list) for value in variables.values()):
+            return self._limits.check(schema, document.node, variables)
         return document.errors
 
 
@@ -112,7 +119,11 @@ class CheckedDocuments(SchemaExtension):
         context = self.execution_context
         if self._document is not None:
             schema: Any = context.schema
-            context.pre_execution_errors = self._documents.validate(schema._schema, self._document)  # noqa: SLF001 - graphql-core's
+            context.pre_execution_errors = self._documents.validate(
+                schema._schema,  # noqa: SLF001 - graphql-core's
+                self._document,
+                context.variables or {},
+            )
         yield
 
 

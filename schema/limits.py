@@ -5,7 +5,8 @@ and in a time that grows with its length alone: a fragment is measured once, how
 QueryDepthLimiter and MaxAliasesLimiter of Strawberry follow each spread anew; a kilobyte can stall them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -21,8 +22,11 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    ListValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    ValueNode,
+    VariableNode,
     get_named_type,
     is_composite_type,
     is_list_type,
@@ -35,6 +39,10 @@ from services.settings import Settings
 _PAGE_ARGUMENTS: Final = ("first", "last")
 _INTROSPECTION: Final = ("__schema", "__type")
 _MOST_DIGITS: Final = 9
+INPUTS: Final = "inputs"
+"""The argument of a mutation that does as much, and answers as much, as the list there has items."""
+_WEIGHTS: Final = defaultdict(lambda: 1, promptSpec=8, loreSnapshot=32)
+"""What a value counts: 8 KiB of what may be large. So one page of 100 jobs with all of it passes, and not two."""
 
 
 class _Measure(NamedTuple):
@@ -61,7 +69,8 @@ class Limits:
         fields: selections of fields, those of a fragment once for each spread.
         aliases: likewise.
         directives: likewise, with those of fragments and of the operation itself.
-        cost: values that the largest answer could have, with every page as full as the operation allows.
+        cost: values that the largest answer could have, with every page as full as the operation allows, and more
+            for those that may be large.
         page: edges of a page whose size only the variables tell.
     """
 
@@ -84,12 +93,14 @@ class Limits:
             page=settings.max_page,
         )
 
-    def check(self, schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
+    def check(
+        self, schema: GraphQLSchema, document: DocumentNode, variables: Mapping[str, object]
+    ) -> list[GraphQLError]:
         """Return what of each operation is too much: the first that is, for each.
 
         Introspection has neither depth nor cost: GraphQL's own rule bounds it, and its standard query is deep.
         """
-        meter = _Meter(schema, document, self.page)
+        meter = _Meter(schema, document, self.page, list_sizes(document, variables))
         most = _Measure(self.depth, self.fields, self.aliases, self.directives, self.cost)
         try:
             return [
@@ -102,6 +113,31 @@ class Limits:
             return [GraphQLError(f"More than {self.depth} {_WORDS[0]} in one operation.")]
 
 
+def list_sizes(document: DocumentNode, variables: Mapping[str, object]) -> dict[str, int]:
+    """Return how many items the variables have that are lists, or are by default in one of the operations."""
+    sizes: dict[str, int] = {}
+    for operation in document.definitions:
+        if isinstance(operation, OperationDefinitionNode):
+            for variable in operation.variable_definitions or ():
+                name, default = variable.variable.name.value, variable.default_value
+                if isinstance(default, ListValueNode):
+                    sizes[name] = max(sizes.get(name, 1), len(default.values))
+    return sizes | {name: len(value) for name, value in variables.items() if isinstance(value, list)}
+
+
+def inputs_of(field: FieldNode, sizes: Mapping[str, int]) -> int:
+    """Return how many inputs a field has: what is no list is one."""
+    value: ValueNode | None = next(
+        (argument.value for argument in field.arguments or () if argument.name.value == INPUTS), None
+    )
+    match value:
+        case ListValueNode():
+            return len(value.values)
+        case VariableNode():
+            return sizes.get(value.name.value, 1)
+    return 1
+
+
 def _first_beyond(measure: _Measure, most: _Measure) -> Iterator[tuple[str, int]]:
     for found, limit, what in zip(measure, most, _WORDS, strict=True):
         if found > limit:
@@ -112,9 +148,12 @@ def _first_beyond(measure: _Measure, most: _Measure) -> Iterator[tuple[str, int]
 class _Meter:
     """Measures the operations of one document, which need not be valid."""
 
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, most_page: int) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, document: DocumentNode, most_page: int, sizes: Mapping[str, int]
+    ) -> None:
         self._schema = schema
         self._most_page = most_page
+        self._sizes = sizes
         self._fragments = {
             fragment.name.value: fragment
             for fragment in document.definitions
@@ -152,10 +191,11 @@ class _Meter:
         alias = inside.aliases + (node.alias is not None)
         if name in _INTROSPECTION:
             return _Measure(1, 1, alias, inside.directives, 1)
-        times = page if definition is not None and _is_list(definition) else 1
-        return _Measure(
-            inside.depth + 1, inside.fields + 1, alias, inside.directives, (inside.cost + 1) * max(times, 1)
-        )
+        times = 1
+        if definition is not None and _is_list(definition):
+            times = inputs_of(node, self._sizes) if INPUTS in definition.args else page
+        cost = (inside.cost + _WEIGHTS[name]) * max(times, 1)
+        return _Measure(inside.depth + 1, inside.fields + 1, alias, inside.directives, cost)
 
     def _fragment(self, name: str, page: int) -> _Measure:
         key = name, page

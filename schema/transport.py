@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -40,6 +40,8 @@ from services.settings import Settings
 PAGE: Final = Path(__file__).resolve().parents[1] / "web" / "dist" / "graphql.html"
 _JSON: Final = "application/json"
 _GRAPHQL_RESPONSE: Final = "application/graphql-response+json"
+_UNREAD: Final = (408, 413)
+"""Refusals of a request whose rest nobody reads: the connection is of no use any more."""
 _STREAMS: Final = (
     "Subscriptions are served over WebSocket (graphql-transport-ws), as server-sent events "
     "(Accept: text/event-stream) and as multipart/mixed;subscriptionSpec=1.0"
@@ -84,6 +86,7 @@ class GraphQLView(GraphQL[Context, None]):
         self.background: set[asyncio.Task[None]] = set()
         self._public_url = None if settings.public_url is None else str(settings.public_url)
         self._max_body_bytes = settings.max_body_bytes
+        self._patience = settings.stream_idle
 
     def decode_json(self, data: str | bytes) -> object:
         """Decode a request or a message: each is one JSON object.
@@ -119,22 +122,16 @@ class GraphQLView(GraphQL[Context, None]):
             await WebSocket(scope, receive, send).send_denial_response(PlainTextResponse(str(error), 429))
 
     async def _answer_request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        read = 0
-
-        async def receive_bounded() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._max_body_bytes:
-                raise HTTPException(413, f"The request is larger than {self._max_body_bytes} bytes")
-            return message
-
-        request = Request(scope, receive_bounded)
+        request = Request(scope, self._bounded(receive))
         try:
             response = await self.run(request)
+        except ClientDisconnect:
+            return
         except HTTPException as error:
             reason = _STREAMS if "subscriptions are not allowed" in error.reason else error.reason
             response = _refusal(request, reason, error.status_code, "BAD_USER_INPUT")
+            if error.status_code in _UNREAD:
+                response.headers["connection"] = "close"
         except Unauthenticated as error:
             response = _refusal(request, str(error), 401, "UNAUTHENTICATED")
             response.headers["www-authenticate"] = "Bearer"
@@ -150,6 +147,25 @@ class GraphQLView(GraphQL[Context, None]):
         except TooManyConnections as error:
             response = _refusal(request, str(error), 429, "RATE_LIMITED")
             await response(scope, receive, send)
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Receive a request's body: within its size, and within the time that a silent client has."""
+        read = 0
+        until = asyncio.get_running_loop().time() + self._patience.total_seconds()
+
+        async def receive_bounded() -> Message:
+            nonlocal read
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, "The request has not come to its end in time") from None
+            read += len(message.get("body", b""))
+            if read > self._max_body_bytes:
+                raise HTTPException(413, f"The request is larger than {self._max_body_bytes} bytes")
+            return message
+
+        return receive_bounded
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """Return the response that the operation may change, with the media type that the client wants."""

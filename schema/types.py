@@ -12,7 +12,7 @@ from schema.context import Operation
 from services.catalog import ProviderSpec
 from services.cursors import job_cursor, job_position
 from services.errors import AssetNotFound, InvalidInput
-from services.job_queries import JobState, read_log
+from services.job_queries import JobState, LogRange
 from services.lifecycle import JobStatus
 from services.models import AssetRecord, AssetStatus, AssetType, DerivationRecord
 from services.updates import JobUpdate as Update
@@ -119,7 +119,7 @@ class Asset(Node):
 
     @strawberry.field(
         description="A signed URL that downloads the content without further credentials. "
-        "A DELETED asset has none: NOT_FOUND."
+        "A DELETED asset has none, NOT_FOUND: in a list, filter by status READY."
     )
     async def download_url(self, info: Operation, expires_in_seconds: int | None = 3600) -> str:
         """Sign a URL."""
@@ -223,8 +223,7 @@ class AssetJob(Node):
         if not 1 <= size <= MOST_HISTORY:
             raise InvalidInput(["first"], f"must be from 1 to {MOST_HISTORY}")
         start = 0 if after is None else job_position(after, self.job_id)
-        async with info.context.resources.database.connect() as connection:
-            page = await read_log(connection, self.job_id, after=start, limit=size + 1)
+        page = await info.context.logs.load(LogRange(self.job_id, after=start, most=size + 1))
         updates = [
             JobUpdate.of(StreamItem(Update.of_transition(transition, page.state.job, page.state.asset)))
             for transition in page.transitions[:size]

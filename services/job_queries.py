@@ -1,17 +1,20 @@
 """Every statement that reads jobs, their history and their derivations."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    Integer,
     Select,
     TableValuedAlias,
     Text,
+    Uuid,
     and_,
     bindparam,
     cast,
@@ -109,6 +112,14 @@ class JobPage:
 
     states: Sequence[JobState]
     snapshot: Snapshot
+
+
+class LogRange(NamedTuple):
+    """A stretch of one job's history: so many transitions at the most behind a seq."""
+
+    job_id: UUID
+    after: int
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +223,47 @@ async def read_log(connection: AsyncConnection, job_id: UUID, *, after: int, lim
         JobNotFound: no such job.
     """
     rows = (await connection.execute(_LOG, {"job_id": job_id, "after": after, "most": limit})).all()
+    return _log_page(job_id, rows)
+
+
+async def read_logs(connection: AsyncConnection, wanted: Sequence[LogRange]) -> list[LogPage]:
+    """Read stretches of jobs' histories, of jobs that exist, in one statement.
+
+    Raises:
+        JobNotFound: no such job.
+    """
+    job_ids, after, most = zip(*wanted, strict=True)
+    stretch = (
+        func.unnest(
+            literal([*job_ids], ARRAY(Uuid)), literal([*after], ARRAY(Integer)), literal([*most], ARRAY(Integer))
+        )
+        .table_valued(
+            column("job_id", Uuid), column("after", Integer), column("most", Integer), with_ordinality="place"
+        )
+        .render_derived()
+    )
+    log = (
+        select(*_TRANSITION)
+        .where(col(Transition.job_id) == stretch.c.job_id, col(Transition.seq) > stretch.c.after)
+        .order_by(col(Transition.seq))
+        .limit(stretch.c.most)
+        .lateral()
+    )
+    query = (
+        select(stretch.c.place, *_JOB, *ASSET, *log.c)
+        .select_from(stretch)
+        .join(Job, col(Job.id) == stretch.c.job_id)
+        .outerjoin(Asset, _MADE)
+        .outerjoin(log, true())
+        .order_by(stretch.c.place, log.c.seq)
+    )
+    found = defaultdict[int, list[Sequence[Any]]](list)
+    for row in await connection.execute(query):
+        found[row[0]].append(row[1:])
+    return [_log_page(asked.job_id, found[place]) for place, asked in enumerate(wanted, start=1)]
+
+
+def _log_page(job_id: UUID, rows: Sequence[Sequence[Any]]) -> LogPage:
     if not rows:
         raise no_job(job_id)
     start = len(_JOB) + len(ASSET)

@@ -43,11 +43,12 @@ def matching(
 
     Args:
         equal: what columns must be.
-        among: what columns must be one of.
+        among: what columns must be one of, values of an enumeration.
         worlds: the column of the world, and where the caller may look.
     """
     conditions = [col(field) == value for field, value in equal.items() if value is not None]
-    conditions += [col(field).in_(values) for field, values in among.items() if values is not None]
+    # A client may repeat a value as often as its request holds it; a statement has 32,767 parameters at the most.
+    conditions += [col(field).in_(set(values)) for field, values in among.items() if values is not None]
     column, visible = worlds
     if visible is not None:
         conditions.append(col(column) == any_(literal(list(visible), ARRAY(Text))))

@@ -38,7 +38,8 @@ for i, key in ipairs(KEYS) do
   local at = tonumber(bucket[2]) or now
   left = math.min(burst, left + math.max(0, now - at) * rate)
   local wait = 0
-  if left >= wanted then left = left - wanted else wait = (wanted - left) / rate end
+  local needed = math.min(wanted, burst)
+  if left >= needed then left = left - wanted else wait = (needed - left) / rate end
   redis.call('HSET', key, 'left', string.format('%.6f', left), 'at', string.format('%.6f', now))
   redis.call('PEXPIRE', key, math.ceil((burst - left) / rate * 1000) + 1000)
   waits[i] = math.ceil(wait * 1000)
@@ -47,7 +48,8 @@ return waits
 """
 """For each bucket: fill it up to now, take what is wanted, or return the milliseconds until that will be there.
 
-By the clock of Redis, for those of the processes differ. A bucket that would be full again is forgotten.
+Whoever wants more than a bucket holds waits until it is full, and leaves a debt in it. By the clock of Redis, for
+those of the processes differ. A bucket that would be full again is forgotten.
 """
 
 log = structlog.get_logger(__name__)
@@ -79,8 +81,7 @@ class MutationRate:
             _UNCHECKED.inc(number)
             return
         try:
-            # Whoever wants more than fits into the bucket would wait for ever.
-            wait = await self._batcher.put((subject, min(number, self._burst)))
+            wait = await self._batcher.put((subject, number))
         except (RedisError, OSError, TimeoutError) as error:
             if monotonic() >= self._resting_until:
                 log.warning("mutation_rate.unchecked", error=repr(error))

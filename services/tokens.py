@@ -179,9 +179,10 @@ def _age(instant: float) -> timedelta:
 def _caller(claims: Mapping[str, Any]) -> Caller:
     try:
         subject = check_name(claims["sub"], ("sub",))
+        worlds = _worlds(claims.get("worlds", []))
     except InvalidInput as error:
         raise Unauthenticated(f"The token's claim {error}.") from error
-    return Caller(subject, _scopes(claims.get("scope", "")), _worlds(claims.get("worlds", [])), _end(claims))
+    return Caller(subject, _scopes(claims.get("scope", "")), worlds, _end(claims))
 
 
 def _scopes(claim: object) -> frozenset[Scope]:
@@ -196,7 +197,7 @@ def _worlds(claim: object) -> frozenset[str] | None:
         return None
     if not _are_texts(claim):
         raise Unauthenticated('The token\'s claim worlds must be a list of ids, or "*".')
-    return frozenset(claim)
+    return frozenset(check_name(world_id, ("worlds", i)) for i, world_id in enumerate(claim))
 
 
 def _are_texts(value: object) -> TypeGuard[list[str]]:

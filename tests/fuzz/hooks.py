@@ -51,8 +51,8 @@ def it_answers_with_data_or_a_public_code(
     response: schemathesis.Response,
     case: schemathesis.Case[Any],  # noqa: ARG001 - likewise
 ) -> None:
-    """Whatever is sent, the answer is data or errors with codes of the contract, none of them INTERNAL."""
+    """Whatever is sent, the answer is data or errors with codes of the contract, none of which is our fault."""
     assert response.status_code < 500
     for error in response.json().get("errors", []):
         code = error.get("extensions", {}).get("code")
-        assert code in PUBLIC_CODES - {"INTERNAL"}, error
+        assert code in PUBLIC_CODES - {"INTERNAL", "UNAVAILABLE"}, error

@@ -129,6 +129,19 @@ async def test_what_lies_in_other_worlds_is_not_listed(resources: Resources) -> 
     assert code(await ask(resources, LIST, writer)) == "FORBIDDEN"
 
 
+async def test_a_value_may_be_repeated_as_often_as_a_request_holds_it(resources: Resources) -> None:
+    """A statement has 32,767 parameters at the most."""
+    await made(resources.database, 2)
+    query = "query($filter: AssetFilter) { assets(filter: $filter) { totalCount edges { node { id } } } }"
+    answer = await ask(resources, query, filter={"assetType": ["IMAGE", "AUDIO"] * 20_000})
+    assert answer["data"]["assets"]["totalCount"] == 2
+    query = "query($filter: JobFilter) { jobs(filter: $filter) { totalCount } }"
+    answer = await ask(
+        resources, query, filter={"status": ["SUCCEEDED"] * 40_000, "assetType": ["IMAGE"] * 40_000}
+    )
+    assert answer["data"]["jobs"]["totalCount"] == 2
+
+
 async def test_a_list_is_counted_only_where_that_is_asked_for(resources: Resources) -> None:
     await made(resources.database)
     with recorded_statements() as statements:
@@ -148,6 +161,24 @@ async def test_a_page_of_assets_costs_a_constant_number_of_statements(resources:
         answer = await ask(resources, query)
     assert len(answer["data"]["assets"]["edges"]) == size
     assert len(statements) == 4, statements
+
+
+@pytest.mark.parametrize("size", [1, 100])
+async def test_the_histories_of_a_page_cost_one_statement(resources: Resources, size: int) -> None:
+    await made(resources.database, size)
+    query = """{ jobs(first: 100) { edges { node { seq all: history(first: 10) { ...Found }
+        two: history(first: 2) { ...Found } } } } }
+        fragment Found on JobUpdateConnection { edges { node { seq status } cursor } pageInfo { hasNextPage } }"""
+    with recorded_statements() as statements:
+        answer = await ask(resources, query)
+    assert len(statements) == 2, statements
+    jobs = [edge["node"] for edge in answer["data"]["jobs"]["edges"]]
+    assert len(jobs) == size
+    for job in jobs:
+        every = job["all"]["edges"]
+        assert [edge["node"]["seq"] for edge in every] == [*range(1, job["seq"] + 1)]
+        assert job["two"]["edges"] == every[:2]
+        assert (job["all"]["pageInfo"]["hasNextPage"], job["two"]["pageInfo"]["hasNextPage"]) == (False, True)
 
 
 @pytest.mark.parametrize("size", [1, 100])

@@ -149,10 +149,29 @@ async def not_there(redis: Redis, subject: str) -> bool:
 
 
 async def test_who_wants_more_than_a_bucket_holds_gets_it_when_it_is_full(redis: Redis) -> None:
+    """And owes it then: on average nobody makes more than the rate."""
     rate, subject = MutationRate(redis, per_s=0.01, burst=3), uuid4().hex
     await rate.take(subject, 15)
-    with pytest.raises(TooManyMutations):
+    with pytest.raises(TooManyMutations) as refused:
         await rate.take(subject, 1)
+    assert refused.value.retry_after.total_seconds() == pytest.approx((15 - 3 + 1) / 0.01, rel=0.01)
+    with pytest.raises(TooManyMutations) as refused:
+        await rate.take(subject, 15)
+    assert refused.value.retry_after.total_seconds() == pytest.approx(15 / 0.01, rel=0.01)
+
+
+@pytest.mark.parametrize("told", ["in variables", "in the document"])
+async def test_each_job_that_a_mutation_asks_for_counts(address: str, told: str) -> None:
+    job = {"worldId": "eldoria", "assetType": "IMAGE", "provider": "simulator", "promptSpec": {}}
+    if told == "in variables":
+        create = "mutation($inputs: [CreateAssetJobInput!]!) { createAssetJobs(inputs: $inputs) { created } }"
+    else:
+        literal = '{worldId: "eldoria", assetType: IMAGE, provider: "simulator", promptSpec: {}}'
+        create = f"mutation {{ createAssetJobs(inputs: [{literal}, {literal}]) {{ created }} }}"
+    assert code_of(await ask(address, create, inputs=[job] * 2)) is None
+    assert code_of(await ask(address, create, inputs=[job] * 2)) == "RATE_LIMITED"
+    assert code_of(await ask(address, MUTATION)) is None
+    assert await jobs(address) == 3
 
 
 async def test_processes_share_the_buckets_and_callers_do_not(environment: dict[str, str], redis: Redis) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -172,6 +173,49 @@ async def asked(client: httpx.AsyncClient, address: str, query: str, **variables
     answer = await client.post(f"http://{address}/graphql", json={"query": query, "variables": variables})
     data: dict[str, Any] = answer.json()["data"]
     return data
+
+
+async def raw(address: str, sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection and send the beginning of an operation, whose body would have 100 bytes."""
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    head = ("POST /graphql HTTP/1.1", "host: localhost", "content-type: application/json", "content-length: 100")
+    writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + sent)
+    await writer.drain()
+    return reader, writer
+
+
+@pytest.mark.parametrize("limits", [{"LOREKEEPER_STREAM_IDLE_S": "0.5"}], indirect=True)
+async def test_a_body_that_does_not_come_to_its_end_is_refused(address: str) -> None:
+    """Whether nothing comes, or a byte now and then."""
+    reader, writer = await raw(address, b"{")
+
+    async def drip() -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            writer.write(b" ")
+
+    dripping = asyncio.create_task(drip())
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    dripping.cancel()
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in head.lower()
+    assert json.loads(body)["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_a_client_that_leaves_in_its_body_is_no_error(
+    served: tuple[str, Starlette], caplog: pytest.LogCaptureFixture
+) -> None:
+    address, _ = served
+    for _ in range(3):
+        _, writer = await raw(address, b"{")
+        writer.transport.abort()
+    async with httpx.AsyncClient() as client:
+        assert (await client.post(f"http://{address}/graphql", json={"query": "{ __typename }"})).is_success
+    await asyncio.sleep(0)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_an_event_carries_the_cursor_by_which_last_event_id_resumes(address: str) -> None:

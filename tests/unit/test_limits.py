@@ -19,7 +19,7 @@ ID: Final = '"01890a5d-ac96-774b-bcce-b302099a8057"'
 
 
 def problems(document: str, **limits: int) -> list[str]:
-    found = replace(ANY, page=100, **limits).check(SCHEMA, parse(document))
+    found = replace(ANY, page=100, **limits).check(SCHEMA, parse(document), {})
     return [error.message for error in found]
 
 
@@ -68,6 +68,21 @@ BORDERS: Final = {
         1 + 10 * (1 + 1 + 1 + 50 * 3),
         jobs("history { edges { node { seq } } }", "(first: 10)"),
     ),
+    "values that may be large": (
+        "cost",
+        1 + 10 * (1 + 1 + 1 + 8 + 32),
+        jobs("derivation { promptSpec loreSnapshot }", "(first: 10)"),
+    ),
+    "as many answers as inputs": (
+        "cost",
+        3 * (1 + 1),
+        'mutation { createAssetJobs(inputs: [{worldId: "a"}, {worldId: "b"}, {}]) { created } }',
+    ),
+    "as many as by default": (
+        "cost",
+        2 * (1 + 1),
+        "mutation($i: [CreateAssetJobInput!]! = [{}, {}]) { createAssetJobs(inputs: $i) { created } }",
+    ),
     "a page inside of fragments": (
         "cost",
         1 + 10 * 2,
@@ -83,6 +98,15 @@ def test_a_limit_lets_through_what_has_as_much_and_nothing_that_has_more(name: s
     assert problems(document, **{limit: most}) == []
     (problem,) = problems(document, **{limit: most - 1})
     assert problem.startswith(f"More than {most - 1} ")
+
+
+def test_inputs_are_counted_with_each_request() -> None:
+    documents = Documents(Limits.of(Settings.model_construct(max_cost=20)), introspection=True)
+    document = documents.parse(
+        "mutation($i: [CreateAssetJobInput!]! = []) { createAssetJobs(inputs: $i) { created } }", {}
+    )
+    for number, refused in ((10, 0), (11, 1), (0, 0), (1000, 1), (1, 0)):
+        assert len(documents.validate(SCHEMA, document, {"i": [{}] * number})) == refused
 
 
 def test_each_operation_that_is_too_much_is_told() -> None:
@@ -128,7 +152,7 @@ def test_no_document_takes_long_or_breaks_the_check(name: str) -> None:
     documents = Documents(limits, introspection=True)
     began = perf_counter()
     document = documents.parse(ABYSSES[name], {})
-    errors = documents.validate(SCHEMA, document)
+    errors = documents.validate(SCHEMA, document, {})
     assert perf_counter() - began < 2
     assert bool(errors) is (name != "nothing selected")
 
