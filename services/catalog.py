@@ -12,6 +12,7 @@ from jsonschema.exceptions import best_match
 
 from services.errors import InvalidInput
 from services.models import AssetType, JsonObject
+from services.prompts import LANDSCAPE_PROMPT, MAP_PROMPT, MUSIC_PROMPT, SHEET_PROMPT, SIMULATOR_PROMPT
 
 
 @dataclass(frozen=True)
@@ -86,165 +87,14 @@ class Catalog:
         return provider
 
 
-_SIMULATOR_PROMPT: Final[JsonObject] = {
-    "type": "object",
-    "description": "A run that behaves as told, for load, fault and demonstration runs.",
-    "properties": {
-        "duration_ms": {"type": "integer", "minimum": 0, "maximum": 3_600_000, "default": 0},
-        "steps": {"type": "integer", "minimum": 0, "maximum": 10_000, "default": 0},
-        "size_bytes": {"type": "integer", "minimum": 0, "maximum": 1 << 30, "default": 64},
-        "fail_attempts": {"type": "integer", "minimum": 0, "maximum": 1000, "default": 0},
-        "permanent": {"type": "boolean", "default": False},
-        # A `$` would let Python accept a newline behind the code.
-        "error_code": {"type": "string", "pattern": r"^[A-Z][A-Z0-9_]{0,63}(?![\s\S])", "default": "SIMULATED"},
-    },
-    "additionalProperties": False,
-}
-_LANDSCAPE_PROMPT: Final[JsonObject] = {
-    "type": "object",
-    "description": "A landscape painted from fractal noise; its features follow the words of the description.",
-    "properties": {
-        "description": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 2000,
-            "pattern": r"\S",
-            "description": "What to see, in English: place, time of day, weather, features.",
-            "examples": ["A misty mountain lake at dawn, pine forest on the shore"],
-        },
-        "width": {"type": "integer", "minimum": 64, "maximum": 2048, "default": 1024},
-        "height": {"type": "integer", "minimum": 64, "maximum": 2048, "default": 640},
-        "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
-    },
-    "required": ["description"],
-    "additionalProperties": False,
-}
-_MAP_PROMPT: Final[JsonObject] = {
-    "type": "object",
-    "description": "A map of an invented land, drawn in ink on parchment; the land follows the words.",
-    "properties": {
-        "description": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 2000,
-            "pattern": r"\S",
-            "description": "The land, in English: its shape, climate, mountains, forests, waters, people.",
-            "examples": ["A rocky northern archipelago", "An inland kingdom between mountains"],
-        },
-        "title": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 60,
-            "pattern": r"\S",
-            "description": "The name of the land; invented where it is left out.",
-            "examples": ["The Kingdom of Arador"],
-        },
-        "width": {"type": "integer", "minimum": 256, "maximum": 2048, "default": 1280},
-        "height": {"type": "integer", "minimum": 256, "maximum": 2048, "default": 960},
-        "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
-        "towns": {
-            "type": "integer",
-            "minimum": 0,
-            "maximum": 30,
-            "description": "How many towns at most; as the land has room for where it is left out.",
-        },
-    },
-    "required": ["description"],
-    "additionalProperties": False,
-}
-_MUSIC_PROMPT: Final[JsonObject] = {
-    "type": "object",
-    "description": "A short piece of music; mood, mode, pace and players follow the words of the description.",
-    "properties": {
-        "description": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 2000,
-            "pattern": r"\S",
-            "description": "What to hear, in English: an occasion, a place, a mood, instruments.",
-            "examples": ["A merry dance in the tavern, fiddle and flute"],
-        },
-        # A `$` would let Python accept a newline behind the key.
-        "key": {"type": "string", "pattern": r"^[A-G][#b]?(?![\s\S])", "examples": ["D", "F#", "Bb"]},
-        "mode": {
-            "type": "string",
-            "enum": ["major", "minor", "dorian", "phrygian", "lydian", "mixolydian", "aeolian"],
-        },
-        "tempo_bpm": {
-            "type": "number",
-            "minimum": 40,
-            "maximum": 200,
-            "description": "Beats a minute; a beat of 6/8 is a dotted quarter.",
-        },
-        "duration_s": {"type": "number", "minimum": 4, "maximum": 120, "default": 30},
-        "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
-    },
-    "required": ["description"],
-    "additionalProperties": False,
-}
-_SHEET_PROMPT: Final[JsonObject] = {
-    "type": "object",
-    "description": "A lore sheet: title, picture, facts and typeset text. Latin, Greek and Cyrillic letters.",
-    "properties": {
-        "title": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 200,
-            "pattern": r"\S",
-            "examples": ["The Harbour of Vael"],
-        },
-        "subtitle": {"type": "string", "maxLength": 300},
-        "text": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 20_000,
-            "pattern": r"\S",
-            "description": "Paragraphs separated by blank lines. A line that begins with # to ### is a heading, "
-            "a paragraph of asterisks a break between scenes.",
-            "examples": [
-                "Vael lies where the river Ost meets the grey sea.\n\n# The tolls\n\nNobody passes free."
-            ],
-        },
-        "facts": {
-            "type": "array",
-            "maxItems": 30,
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string", "minLength": 1, "maxLength": 80, "pattern": r"\S"},
-                    "value": {"type": "string", "minLength": 1, "maxLength": 300, "pattern": r"\S"},
-                },
-                "required": ["name", "value"],
-                "additionalProperties": False,
-            },
-        },
-        "picture": {
-            "type": "object",
-            "properties": {
-                "kind": {"enum": ["landscape", "none"]},
-                "description": _LANDSCAPE_PROMPT["properties"]["description"],
-                "seed": _LANDSCAPE_PROMPT["properties"]["seed"],
-            },
-            "required": ["kind"],
-            "if": {"properties": {"kind": {"const": "landscape"}}},
-            "then": {"required": ["description"]},
-            "additionalProperties": False,
-        },
-        "page_size": {"enum": ["A4", "letter"], "default": "A4"},
-        "author": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"\S"},
-    },
-    "required": ["title", "text"],
-    "additionalProperties": False,
-}
-
-SIMULATOR: Final = ProviderSpec("simulator", dict.fromkeys(AssetType, _SIMULATOR_PROMPT))
+SIMULATOR: Final = ProviderSpec("simulator", dict.fromkeys(AssetType, SIMULATOR_PROMPT))
 LOCAL: Final = ProviderSpec(
     "local",
     {
-        AssetType.IMAGE: _LANDSCAPE_PROMPT,
-        AssetType.MAP: _MAP_PROMPT,
-        AssetType.AUDIO: _MUSIC_PROMPT,
-        AssetType.PDF: _SHEET_PROMPT,
+        AssetType.IMAGE: LANDSCAPE_PROMPT,
+        AssetType.MAP: MAP_PROMPT,
+        AssetType.AUDIO: MUSIC_PROMPT,
+        AssetType.PDF: SHEET_PROMPT,
     },
     models=("landscape",),
 )

@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from PIL import Image
 
-from services.catalog import _MAP_PROMPT
+from services.prompts import MAP_PROMPT
 from worker.providers.landscape.noise import Dice
 from worker.providers.map import MapSpec, draw_map, plan_of
 from worker.providers.map.furniture import FRAME, title_lines
@@ -294,7 +294,7 @@ def test_map_of_the_usual_size_is_drawn_in_time() -> None:
 
 
 def test_schema_of_the_prompt_admits_what_the_spec_takes() -> None:
-    validator = Draft202012Validator(_MAP_PROMPT)
+    validator = Draft202012Validator(MAP_PROMPT)
     fields: dict[str, Any] = {
         "description": "a coast",
         "title": "Here",
@@ -305,7 +305,7 @@ def test_schema_of_the_prompt_admits_what_the_spec_takes() -> None:
     }
     assert validator.is_valid(fields)
     MapSpec(**fields)
-    assert set(_MAP_PROMPT["properties"]) == set(MapSpec.__dataclass_fields__)
+    assert set(MAP_PROMPT["properties"]) == set(MapSpec.__dataclass_fields__)
     for wrong in (
         {},
         {"description": " "},
