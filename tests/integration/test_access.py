@@ -26,6 +26,7 @@ from services.moves import Move
 from services.positions import Position
 from services.resources import Resources
 from services.settings import load_settings
+from services.sqs import Message
 from tests.conftest import until
 from tests.factories import a_new_job, an_asset
 from tests.serving import PROTOCOL, begun, closed, serving
@@ -33,6 +34,7 @@ from tests.tokens import JWT, SECRET, a_token, bearer, claims
 
 OURS: Final = "eldoria"
 THEIRS: Final = "mirth"
+UNTOUCHED: Final = "a message that only a purge takes"
 INPUT: Final = (
     '{worldId: "eldoria", assetType: IMAGE, provider: "simulator", promptSpec: {}, idempotencyKey: "access"}'
 )
@@ -84,10 +86,17 @@ class Realm:
             operation = operation.replace(f"${name}", json.dumps(value))
         return operation
 
-    async def log_length(self) -> int:
-        """Count the transitions of all jobs."""
+    async def state(self) -> tuple[int, int]:
+        """Return what mutations of jobs and assets change: the transitions, and the assets that are READY."""
+        counts = "SELECT (SELECT count(*) FROM transitions), (SELECT count(*) FROM assets WHERE status = 'READY')"
         async with self.app.state.resources.database.connect() as connection:
-            return int(await connection.scalar(text("SELECT count(*) FROM transitions")))
+            transitions, ready = (await connection.execute(text(counts))).one()
+        return transitions, ready
+
+    async def holds(self, body: str) -> bool:
+        """Whether the queue still has a message."""
+        resources: Resources = self.app.state.resources
+        return body in [delivery.body for delivery in await resources.queue.receive(wait=timedelta(seconds=1))]
 
 
 async def first_event(response: httpx.Response) -> dict[str, Any]:
@@ -181,6 +190,7 @@ async def _filled_with_jobs(resources: Resources) -> dict[str, str]:
             claimed = await advance(connection, [Move(job_id, Event.CLAIM, lease=timedelta(seconds=30))])
             asset = an_asset(claimed[job_id].job)
             await advance(connection, [Move(job_id, Event.SUCCEED, held_token=1, asset=asset)])
+    await resources.queue.send([Message(UNTOUCHED)])
     return {
         "job": str(finished.job.id),
         "live": str(live.job.id),
@@ -192,17 +202,18 @@ async def _filled_with_jobs(resources: Resources) -> dict[str, str]:
 
 @pytest.mark.parametrize("case", DENIED)
 async def test_no_field_answers_without_a_valid_token(realm: Realm, case: str) -> None:
-    before = await realm.log_length()
+    before = await realm.state()
     for name, field in FIELDS.items():
         answer = await realm.ask(field.operation, DENIED[case])
         assert answer.keys() == {"errors", "status"}, name
         assert answer["status"] == 401, name
         assert [error["extensions"]["code"] for error in answer["errors"]] == ["UNAUTHENTICATED"], name
-    assert await realm.log_length() == before
+    assert await realm.state() == before
+    assert await realm.holds(UNTOUCHED)
 
 
 async def test_no_field_answers_without_its_scope(realm: Realm) -> None:
-    before = await realm.log_length()
+    before = await realm.state()
     for name, field in FIELDS.items():
         others = " ".join(scope for scope in Scope if scope is not field.scope)
         answer = await realm.ask(field.operation, a_token(scope=others))
@@ -210,18 +221,19 @@ async def test_no_field_answers_without_its_scope(realm: Realm) -> None:
         assert error["extensions"]["code"] == "FORBIDDEN", name
         assert error["path"] == ["it"], name
         assert not (answer["data"] or {}).get("it"), name
-    assert await realm.log_length() == before
+    assert await realm.state() == before
+    assert await realm.holds(UNTOUCHED)
 
 
 async def test_another_world_does_not_exist(realm: Realm) -> None:
-    before = await realm.log_length()
+    before = await realm.state()
     for name, field in FIELDS.items():
         answer = await realm.ask(field.operation, a_token(worlds=["nowhere"]))
         if isinstance(field.elsewhere, str):
             assert [error["extensions"]["code"] for error in answer["errors"]] == [field.elsewhere], name
         else:
             assert answer["data"]["it"] == field.elsewhere, name
-    assert await realm.log_length() == before
+    assert await realm.state() == before
 
 
 async def test_every_field_answers_the_caller_who_may_ask(realm: Realm) -> None:
