@@ -101,8 +101,19 @@ class GraphQLView(GraphQL[Context, None]):
             raise MessageTooLarge
         decoded = orjson.loads(data)
         if not isinstance(decoded, dict):
-            raise JSONDecodeError("An object is expected", "", 0)
+            raise JSONDecodeError("it must be an object, and a request holds one operation", "", 0)
         return decoded
+
+    def parse_json(self, data: str | bytes) -> object:
+        """Decode a part of a request, or tell what is wrong with it.
+
+        Raises:
+            HTTPException: it is not an object of JSON.
+        """
+        try:
+            return self.decode_json(data)
+        except JSONDecodeError as error:
+            raise HTTPException(400, f"The request is not the JSON that is expected: {error}") from error
 
     def encode_json(self, data: object) -> str:
         """Encode a response or a message; what is shared in it was encoded before."""
@@ -184,7 +195,13 @@ class GraphQLView(GraphQL[Context, None]):
         media_type = (request.content_type or "").partition(";")[0].strip().lower()
         if request.method == "POST" and media_type != _JSON:
             raise HTTPException(400, f"Unsupported content type: an operation is sent as {_JSON}")
-        return await super().parse_http_body(request)
+        data = await super().parse_http_body(request)
+        # Where a name is no text, graphql-core would tell of an operation that is missing.
+        if isinstance(data, GraphQLRequestData) and not isinstance(data.operation_name, str | None):
+            raise HTTPException(
+                400, "The GraphQL operation's `operationName` must be a string or null, if provided."
+            )
+        return data
 
     async def execute_operation(  # noqa: PLR0913, PLR0917 - Strawberry's signature
         self,

@@ -95,14 +95,18 @@ async def delete_asset(
     return None if row is None else record_of(AssetRecord, row)
 
 
-async def content_to_remove(connection: AsyncConnection, *, most: int) -> list[AssetRecord]:
-    """Read deleted assets whose content may still be there, the oldest first."""
+async def content_to_remove(
+    connection: AsyncConnection, *, after: UUID | None = None, most: int
+) -> list[AssetRecord]:
+    """Read deleted assets whose content may still be there, the oldest first, or those behind an id."""
     query = (
         select(*ASSET)
         .where(col(Asset.status) == AssetStatus.DELETED, col(Asset.content_removed_at).is_(None))
         .order_by(col(Asset.id))
         .limit(most)
     )
+    if after is not None:
+        query = query.where(col(Asset.id) > after)
     return [record_of(AssetRecord, row) for row in await connection.execute(query)]
 
 

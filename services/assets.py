@@ -29,6 +29,7 @@ class Assets:
     def __init__(self, database: Database, storage: Storage) -> None:
         self._database = database
         self._storage = storage
+        self._swept: UUID | None = None
 
     async def delete(self, asset_id: UUID, caller: Caller) -> AssetRecord:
         """Delete an asset: its content goes, its row stays as DELETED. Deleting it again changes nothing.
@@ -50,13 +51,15 @@ class Assets:
         return asset
 
     async def sweep(self, *, most: int) -> int:
-        """Remove content that deletions left behind, the oldest first; returns how much is gone.
+        """Remove content that deletions left behind, from where the last sweep ended; returns how much is gone.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         async with self._database.connect() as connection:
-            left = await content_to_remove(connection, most=most)
+            left = await content_to_remove(connection, after=self._swept, most=most)
+        # What cannot be removed now does not keep the rest from its turn.
+        self._swept = left[-1].id if len(left) == most else None
         removed = 0
         for start in range(0, len(left), _AT_ONCE):
             removed += await self._remove(left[start : start + _AT_ONCE])

@@ -86,6 +86,7 @@ async def test_several_operations_in_one_request_are_refused(client: httpx.Async
         for body in (batch, batch[:1], []):
             answer = await client.post("/graphql", json=body, headers=headers)
             assert (answer.status_code, code_of(answer.json())) == (400, "BAD_USER_INPUT")
+            assert "one operation" in errors_of(answer.json())[0]["message"]
 
 
 async def test_no_way_shows_an_explorer(client: httpx.AsyncClient) -> None:

@@ -130,6 +130,22 @@ async def test_content_that_storage_does_not_let_go_of_is_removed_by_maintenance
     assert await left(resources) == 0
 
 
+async def test_content_that_cannot_be_removed_does_not_keep_the_rest_from_its_turn(resources: Resources) -> None:
+    """Falls without `_swept`: each sweep would begin with the same asset."""
+    stuck, fine = [await stored(resources) for _ in range(2)]
+    for asset in (stuck, fine):
+        async with resources.database.connect() as connection:
+            await delete_asset(connection, asset.id, worlds=None)
+    file_of(resources, stuck).unlink()
+    file_of(resources, stuck).mkdir()
+    assert await resources.assets.sweep(most=1) == 0
+    assert await resources.assets.sweep(most=1) == 1
+    assert not file_of(resources, fine).exists()
+    assert await resources.assets.sweep(most=1) == 0
+    file_of(resources, stuck).rmdir()
+    assert await resources.assets.sweep(most=1) == 1
+
+
 async def test_content_left_by_a_process_that_died_is_removed_by_maintenance(
     resources: Resources,
 ) -> None:

@@ -205,6 +205,24 @@ async def test_a_body_that_does_not_come_to_its_end_is_refused(address: str) -> 
     assert json.loads(body)["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ('{"query": "{__typename}"', "line 1 column"),
+        ('{"query": "{__typename}", "variables": {"a": "\\ud800"}}', "surrogate"),
+        ('{"query": "{__typename}", "operationName": 1}', "operationName"),
+        ('{"query": 1}', "query"),
+    ],
+)
+async def test_what_is_no_request_is_told_what_is_wrong(address: str, body: str, told: str) -> None:
+    headers = {"content-type": "application/json"}
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(f"http://{address}/graphql", content=body, headers=headers)
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["extensions"]["code"]) == (400, "BAD_USER_INPUT")
+    assert told in error["message"]
+
+
 async def test_a_client_that_leaves_in_its_body_is_no_error(
     served: tuple[str, Starlette], caplog: pytest.LogCaptureFixture
 ) -> None:
