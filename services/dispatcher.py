@@ -6,6 +6,7 @@ claim the job.
 """
 
 import asyncio
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -37,7 +38,8 @@ def message_of(job: JobRecord) -> Message:
     """Return the message that hands a job over: its id and what routes it, not its inputs."""
     wait = timedelta()
     if job.run_at is not None:
-        wait = max(job.run_at - datetime.now(UTC), timedelta())
+        # SQS counts whole seconds. A worker waits for the rest, so that no job begins up to a second late.
+        wait = timedelta(seconds=max(math.floor((job.run_at - datetime.now(UTC)).total_seconds()), 0))
     return Message(
         body=orjson.dumps({"job_id": str(job.id), "type": job.type}).decode(),
         attributes={

@@ -21,6 +21,8 @@ from services.updates import JobUpdate
 from worker.runner import Runner, what_became
 
 _STOP_WAIT: Final = timedelta(seconds=5)
+_SOON: Final = timedelta(seconds=2)
+"""A delivery that is early by less is kept here: SQS counts whole seconds, and takes a request to hide it."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +40,7 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._looping = False
+        self._kept: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Receive for ever; once told to stop, only wait to be cancelled.
@@ -71,6 +74,8 @@ class Consumer:
     async def stop(self) -> None:
         """Receive no more; return when what was received is claimed and begun."""
         self._stopping.set()
+        for task in self._kept:
+            task.cancel()
         if not self._looping:
             return  # it failed, and waits to be started again
         with suppress(TimeoutError):
@@ -165,6 +170,11 @@ class Consumer:
 
     def _put_off(self, delivery: Delivery, refusal: Refusal) -> None:
         """Deal with a delivery whose job cannot be claimed now."""
+        if refusal.wait is not None and refusal.wait < _SOON and not self._stopping.is_set():
+            task = asyncio.create_task(self._take_later(delivery, refusal.wait))
+            self._kept.add(task)
+            task.add_done_callback(self._kept.discard)
+            return
         if refusal.wait is not None:
             # Counted in whole seconds, rounded up, from later on than PostgreSQL measured: it is over by then.
             self._runner.hide(delivery, refusal.wait)
@@ -173,3 +183,14 @@ class Consumer:
             log.warning("message.without_job", body=delivery.body)
         # The row is the record: a final job needs no message.
         self._runner.delete(delivery)
+
+    async def _take_later(self, delivery: Delivery, wait: timedelta) -> None:
+        """Keep a delivery, and the room for its job, until the job can be claimed."""
+        with self._runner.reserving():
+            try:
+                await asyncio.sleep(wait.total_seconds())
+            except asyncio.CancelledError:
+                self._runner.hide(delivery, timedelta())
+                raise
+            with suppress(Unavailable):  # the message comes back when its visibility ends
+                await self.take([delivery])

@@ -1,8 +1,8 @@
 """Runs of claimed jobs: begun, ended, settled, and their messages dealt with; settling and the rest in batches."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -59,6 +59,7 @@ class Runner:
         self._retry_most = timedelta(seconds=settings.retry_max_s)
         self._attempt_timeout_s = settings.attempt_timeout_s
         self._running = 0
+        self._reserved = 0
         self._changed = asyncio.Event()
         self.settler: Batcher[Move, Moved | None] = Batcher(
             self._settle_together, most=_MOST_SETTLED, linger=_SETTLE_LINGER
@@ -73,7 +74,7 @@ class Runner:
 
         def free() -> int:
             unsettled = len(self._leases) - self._running
-            return self._concurrency - self._running if unsettled < _MOST_UNSETTLED else 0
+            return self._concurrency - self._running - self._reserved if unsettled < _MOST_UNSETTLED else 0
 
         async def wait_for(slots: int) -> None:
             while free() < slots:
@@ -85,6 +86,16 @@ class Runner:
             async with asyncio.timeout(_FILL.total_seconds()):
                 await wait_for(min(BATCH, self._concurrency))
         return max(free(), 1)
+
+    @contextmanager
+    def reserving(self) -> Iterator[None]:
+        """Keep room for one job inside the block."""
+        self._reserved += 1
+        try:
+            yield
+        finally:
+            self._reserved -= 1
+            self._changed.set()
 
     def begin(self, moved: Moved, delivery: Delivery) -> None:
         """Run a job that was just claimed."""

@@ -11,9 +11,11 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from services.access import ANONYMOUS
+from services.dispatcher import message_of
 from services.errors import DatabaseUnavailable
 from services.events import CANCELLED_CHANNEL
 from services.job_queries import JobFilter, JobState, count_jobs, find_jobs, read_log
@@ -193,6 +195,38 @@ async def test_the_job_of_a_dead_worker_runs_again_once_its_lease_has_run_out(wo
     async with worker.running():
         await until(reached(services, job_id, JobStatus.SUCCEEDED), within_s=8)
     assert await events(services, job_id) == [Event.CREATE, Event.CLAIM, Event.RECLAIM, Event.SUCCEED]
+
+
+async def test_an_idle_worker_begins_a_job_at_its_instant(worker: InProcessWorker) -> None:
+    """Never before it, and less than a second after it. Falls without `_take_later`, two times of three."""
+    services = worker.resources
+    run_at = [datetime.now(UTC) + timedelta(seconds=1.05 + number / 3) for number in range(4)]
+    async with worker.running():
+        asked = [await services.jobs.create(a_request(run_at=instant), ANONYMOUS) for instant in run_at]
+        for job in asked:
+            await until(reached(services, job.state.job.id, JobStatus.SUCCEEDED))
+        await until(lambda: is_empty(services))
+    late = []
+    for job, instant in zip(asked, run_at, strict=True):
+        started_at = (await state(services, job.state.job.id)).job.started_at
+        assert started_at is not None
+        late.append((started_at - instant).total_seconds())
+    assert min(late) >= 0, late
+    assert max(late) < 0.5, late
+
+
+async def test_a_worker_that_stops_gives_early_deliveries_back(worker: InProcessWorker) -> None:
+    services = worker.resources
+    run_at = datetime.now(UTC) + timedelta(seconds=30)
+    asked = await services.jobs.create(a_request(run_at=run_at), ANONYMOUS)
+    await services.dispatcher.drain()
+    async with services.database.connect() as connection:
+        await connection.execute(text("UPDATE jobs SET run_at = clock_timestamp() + interval '1.5 seconds'"))
+    await services.queue.send([Message(message_of(asked.state.job).body)])
+    async with worker.running():
+        await until(lambda: len(worker.consumer._kept) == 1)  # noqa: SLF001 - nothing else shows it
+    assert (await state(services, asked.state.job.id)).job.status is JobStatus.QUEUED
+    assert (await services.queue.depth()).available == 1
 
 
 async def test_a_duplicate_delivery_runs_nothing_and_is_deleted(worker: InProcessWorker) -> None:
