@@ -157,7 +157,7 @@ class Job(JobRecord, table=True):
         Index("ix_jobs_input_hash", "world_id", "input_hash", "id"),
         Index(
             "ix_jobs_outbox",
-            "id",
+            text("coalesce(run_at, created_at)"),
             postgresql_where=text("sent_at IS NULL AND status IN ('QUEUED', 'RETRYING')"),
         ),
         Index(

@@ -26,9 +26,9 @@ UPDATE jobs j SET sent_at = clock_timestamp(), send_count = j.send_count + 1 FRO
 _UNSENT: Final = text(f"""
 SELECT {SELECT_JOB} FROM jobs m
 WHERE m.sent_at IS NULL AND m.status IN ('QUEUED', 'RETRYING')
-  AND (m.run_at IS NULL OR m.run_at < clock_timestamp() + :horizon_s * interval '1 second')
+  AND coalesce(m.run_at, m.created_at) < clock_timestamp() + :horizon_s * interval '1 second'
   AND m.created_at < clock_timestamp() - :age_s * interval '1 second'
-ORDER BY m.id LIMIT :most
+ORDER BY coalesce(m.run_at, m.created_at), m.id LIMIT :most
 """).columns(*JOB_RESULT)  # noqa: S608 - the interpolated part is the model's own column names
 
 # Due for as long as they were sent: a message that is in the queue would have been delivered, if workers keep up.
@@ -55,7 +55,7 @@ async def mark_sent(connection: AsyncConnection, job_ids: Collection[UUID]) -> N
 async def unsent(
     connection: AsyncConnection, *, older_than: timedelta, horizon: timedelta, most: int
 ) -> list[JobRecord]:
-    """Read the outbox, oldest first: waiting jobs that SQS has not been given.
+    """Read the outbox, what is due first in front: waiting jobs that SQS has not been given.
 
     Args:
         connection: the connection.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -9,7 +10,9 @@ from sqlalchemy import Engine, event, text
 
 from services.access import ANONYMOUS, Caller
 from services.database import Database
+from services.outbox import unsent
 from services.resources import Resources
+from services.sqs import MOST_DELAY
 from tests.asking import a_caller, ask
 from tests.conftest import Opener
 
@@ -138,3 +141,24 @@ async def test_the_worlds_of_a_caller_are_found_by_an_index(resources: Resources
     for told in await plans(resources, query, {}, a_caller("rare", "nowhere")):
         assert index in told, told
         assert "Seq Scan" not in told, told
+
+
+async def test_jobs_that_are_to_run_much_later_do_not_slow_the_outbox(resources: Resources) -> None:
+    """Each second it is asked for what is due: none of what is held back is read for that."""
+    held_back = """
+        INSERT INTO jobs (id, type, world_id, asset_type, provider, status, seq, attempt, max_attempts, fencing_token,
+                          priority, requested_by, input_hash, send_count, run_at, created_at)
+        SELECT gen_random_uuid(), 'ASSET_GENERATION', 'world', 'IMAGE', 'local', 'QUEUED', 1, 0, 3, 0, 5, 'somebody',
+               'held' || i, 0, now() + interval '30 days', now() - interval '1 hour'
+        FROM generate_series(1, 20000) AS i"""
+    async with resources.database.connect() as connection:
+        await connection.execute(text(held_back))
+        await connection.execute(text("ANALYZE jobs"))
+        with sent_statements() as statements:
+            found = await unsent(connection, older_than=timedelta(seconds=5), horizon=MOST_DELAY, most=100)
+        assert found == []
+        (sql, parameters) = statements[-1]
+        rows = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {sql}", parameters)
+        told = "\n".join(row[0] for row in rows)
+    assert "ix_jobs_outbox" in told, told
+    assert "Rows Removed by Filter" not in told, told
