@@ -23,11 +23,12 @@ WITH locked AS (SELECT id FROM jobs WHERE id = ANY (:ids) ORDER BY id FOR UPDATE
 UPDATE jobs j SET sent_at = clock_timestamp(), send_count = j.send_count + 1 FROM locked k WHERE j.id = k.id
 """).bindparams(_IDS)
 
+# The clock of the statement, which stands still: by one that goes on no index is used.
 _UNSENT: Final = text(f"""
 SELECT {SELECT_JOB} FROM jobs m
 WHERE m.sent_at IS NULL AND m.status IN ('QUEUED', 'RETRYING')
-  AND coalesce(m.run_at, m.created_at) < clock_timestamp() + :horizon_s * interval '1 second'
-  AND m.created_at < clock_timestamp() - :age_s * interval '1 second'
+  AND coalesce(m.run_at, m.created_at) < statement_timestamp() + :horizon_s * interval '1 second'
+  AND m.created_at < statement_timestamp() - :age_s * interval '1 second'
 ORDER BY coalesce(m.run_at, m.created_at), m.id LIMIT :most
 """).columns(*JOB_RESULT)  # noqa: S608 - the interpolated part is the model's own column names
 

@@ -146,10 +146,10 @@ async def test_the_worlds_of_a_caller_are_found_by_an_index(resources: Resources
 async def test_jobs_that_are_to_run_much_later_do_not_slow_the_outbox(resources: Resources) -> None:
     """Each second it is asked for what is due: none of what is held back is read for that."""
     held_back = """
-        INSERT INTO jobs (id, type, world_id, asset_type, provider, status, seq, attempt, max_attempts, fencing_token,
-                          priority, requested_by, input_hash, send_count, run_at, created_at)
-        SELECT gen_random_uuid(), 'ASSET_GENERATION', 'world', 'IMAGE', 'local', 'QUEUED', 1, 0, 3, 0, 5, 'somebody',
-               'held' || i, 0, now() + interval '30 days', now() - interval '1 hour'
+        INSERT INTO jobs (id, type, world_id, asset_type, provider, status, seq, attempt, max_attempts,
+                          fencing_token, priority, requested_by, input_hash, send_count, run_at, created_at)
+        SELECT gen_random_uuid(), 'ASSET_GENERATION', 'world', 'IMAGE', 'local', 'QUEUED', 1, 0, 3,
+               0, 5, 'somebody', 'held' || i, 0, now() + interval '30 days', now() - interval '1 hour'
         FROM generate_series(1, 20000) AS i"""
     async with resources.database.connect() as connection:
         await connection.execute(text(held_back))
