@@ -8,6 +8,7 @@ QueryDepthLimiter and MaxAliasesLimiter of Strawberry follow each spread anew; a
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Final, NamedTuple
 
 from graphql import (
@@ -41,6 +42,8 @@ _INTROSPECTION: Final = ("__schema", "__type")
 _MOST_DIGITS: Final = 9
 INPUTS: Final = "inputs"
 """The argument of a mutation that does as much, and answers as much, as the list there has items."""
+_VALUES_AN_INPUT: Final = 3
+"""Values of the answer to an input that count one: whoever sends a thousand may ask for all of their jobs."""
 _WEIGHTS: Final = defaultdict(lambda: 1, promptSpec=8, loreSnapshot=32)
 """What a value counts: 8 KiB of what may be large. So one page of 100 jobs with all of it passes, and not two."""
 
@@ -191,10 +194,12 @@ class _Meter:
         alias = inside.aliases + (node.alias is not None)
         if name in _INTROSPECTION:
             return _Measure(1, 1, alias, inside.directives, 1)
-        times = 1
+        cost = inside.cost + _WEIGHTS[name]
         if definition is not None and _is_list(definition):
-            times = inputs_of(node, self._sizes) if INPUTS in definition.args else page
-        cost = (inside.cost + _WEIGHTS[name]) * max(times, 1)
+            if INPUTS in definition.args:
+                cost = ceil(cost * inputs_of(node, self._sizes) / _VALUES_AN_INPUT)
+            else:
+                cost *= max(page, 1)
         return _Measure(inside.depth + 1, inside.fields + 1, alias, inside.directives, cost)
 
     def _fragment(self, name: str, page: int) -> _Measure:

@@ -6,6 +6,7 @@ claim the job.
 """
 
 import asyncio
+import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,8 @@ from services.database import Database
 from services.errors import QueueUnavailable, Unavailable
 from services.models import JobRecord
 from services.outbox import mark_sent, unsent
-from services.sqs import MOST_DELAY, Message, Queue
+from services.queues import Queues, Urgency
+from services.sqs import MOST_DELAY, Message
 
 _LINGER: Final = timedelta(milliseconds=3)
 _MOST: Final = 100
@@ -49,6 +51,9 @@ def message_of(job: JobRecord) -> Message:
             "priority": str(job.priority),
         },
         wait=wait,
+        # SQS wants ASCII there, and a world's name may be anything.
+        group=hashlib.sha256(job.world_id.encode()).hexdigest(),
+        deduplication_id=f"{job.id}-{job.send_count}",
     )
 
 
@@ -67,9 +72,10 @@ def job_of(body: str) -> UUID:
 class Dispatcher:
     """Sends what was committed. `run` must be kept running: it is the sweep."""
 
-    def __init__(self, database: Database, queue: Queue) -> None:
+    def __init__(self, database: Database, queues: Queues) -> None:
         self._database = database
-        self._queue = queue
+        self._queues = queues
+        self._most_delay = timedelta() if queues.keeps_order else MOST_DELAY
         self._batcher: Batcher[JobRecord, None] = Batcher(self._send_logged, most=_MOST, linger=_LINGER)
 
     def submit(self, jobs: Iterable[JobRecord]) -> None:
@@ -78,7 +84,9 @@ class Dispatcher:
         for job in jobs:
             # What is not due for longer than SQS can hold it back stays in the outbox for the sweep.
             # So does what comes faster than SQS takes it.
-            if self._batcher.pending < _MOST_PENDING and (job.run_at is None or job.run_at - now < MOST_DELAY):
+            if self._batcher.pending < _MOST_PENDING and (
+                job.run_at is None or job.run_at - now < self._most_delay
+            ):
                 self._batcher.put_nowait(job)
 
     async def drain(self) -> None:
@@ -102,7 +110,7 @@ class Dispatcher:
             # Held for the transaction, so that two sweeps never send the same job.
             if not (await connection.execute(text(f"SELECT pg_try_advisory_xact_lock({_SWEEP_LOCK})"))).scalar():
                 return 0
-            jobs = await unsent(connection, older_than=_SWEEP_AGE, horizon=MOST_DELAY, most=_MOST)
+            jobs = await unsent(connection, older_than=_SWEEP_AGE, horizon=self._most_delay, most=_MOST)
             if jobs:
                 log.info("dispatch.swept", jobs=len(jobs))
                 await self._send(jobs)
@@ -125,7 +133,7 @@ class Dispatcher:
         return [None] * len(jobs)
 
     async def _send(self, jobs: Sequence[JobRecord]) -> None:
-        sent = await self._queue.send([message_of(job) for job in jobs])
+        sent = await self._queues.send([(Urgency.of(job.priority), message_of(job)) for job in jobs])
         ids = [job.id for job, done in zip(jobs, sent, strict=True) if done]
         if ids:
             async with self._database.connect() as connection:

@@ -17,7 +17,7 @@ async def check_services(resources: Resources) -> Mapping[str, str]:
     questions = {
         "postgres": resources.database.ping(),
         "redis": events.ping(resources.redis),
-        "sqs": resources.queue.ping(),
+        "sqs": resources.queues.ping(),
     }
     return dict(zip(questions, await asyncio.gather(*map(_answer, questions.values())), strict=True))
 

@@ -28,7 +28,8 @@ _UNSENT: Final = text(f"""
 SELECT {SELECT_JOB} FROM jobs m
 WHERE m.sent_at IS NULL AND m.status IN ('QUEUED', 'RETRYING')
   AND coalesce(m.run_at, m.created_at) < statement_timestamp() + :horizon_s * interval '1 second'
-  AND m.created_at < statement_timestamp() - :age_s * interval '1 second'
+  AND (m.created_at < statement_timestamp() - :age_s * interval '1 second'
+       OR m.run_at >= m.created_at + :horizon_s * interval '1 second')
 ORDER BY coalesce(m.run_at, m.created_at), m.id LIMIT :most
 """).columns(*JOB_RESULT)  # noqa: S608 - the interpolated part is the model's own column names
 
@@ -60,7 +61,8 @@ async def unsent(
 
     Args:
         connection: the connection.
-        older_than: leave out what is so young that its own process is about to send it.
+        older_than: leave out what is so young that its own process is about to send it; what was not to run
+            within the horizon when it was made is sent by nobody else.
         horizon: leave out what is not to run within this time; a queue cannot hold it back for longer.
         most: the largest number of jobs to return.
     """

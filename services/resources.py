@@ -24,8 +24,9 @@ from services.local_stack import LocalStackNotRunning, Part, read_stack
 from services.mutation_rate import MutationRate
 from services.queue_operations import QueueOperations
 from services.queue_watch import QueueWatch
+from services.queues import Queues
 from services.settings import Settings
-from services.sqs import LONG_POLL, Queue
+from services.sqs import LONG_POLL
 from services.storage import LocalStorage, S3Storage, Storage, signing_secret
 from services.streams import Streams
 from services.tokens import Tokens, open_tokens
@@ -54,7 +55,7 @@ class Resources:
     catalog: Catalog
     database: Database
     redis: Redis
-    queue: Queue
+    queues: Queues
     queue_operations: QueueOperations
     queue_watch: QueueWatch
     storage: Storage
@@ -138,20 +139,22 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
             )
             for patience in (timeout, timeout + LONG_POLL)
         ]
-        queue = Queue(client, receiver, settings.sqs_queue_name, visibility=settings.lease)
-        operations = QueueOperations([queue], allow_purge=settings.allow_purge)
+        queues = Queues.named(
+            settings.sqs_queue_name, client, receiver, visibility=settings.lease, fifo=settings.sqs_fifo
+        )
+        operations = QueueOperations(list(queues), allow_purge=settings.allow_purge)
         storage = await _open_storage(stack, settings, endpoints, session)
         catalog = build_catalog(simulator=settings.simulator_enabled)
         publisher = Publisher(redis)
         feed = Feed(redis)
-        dispatcher = Dispatcher(database, queue)
+        dispatcher = Dispatcher(database, queues)
         yield Resources(
             settings=settings,
             endpoints=endpoints,
             catalog=catalog,
             database=database,
             redis=redis,
-            queue=queue,
+            queues=queues,
             queue_operations=operations,
             queue_watch=QueueWatch(operations),
             storage=storage,

@@ -51,8 +51,9 @@ class Settings(BaseSettings):
     aws_access_key_id: SecretStr | None = Field(default=None, validation_alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr | None = Field(default=None, validation_alias="AWS_SECRET_ACCESS_KEY")
     sqs_queue_name: str = Field(
-        default="lorekeeper-jobs", validation_alias="SQS_QUEUE_NAME", pattern=r"^[A-Za-z0-9_-]{1,76}$"
+        default="lorekeeper-jobs", validation_alias="SQS_QUEUE_NAME", pattern=r"^[A-Za-z0-9_-]{1,66}$"
     )
+    sqs_fifo: bool = False
     sqs_region: str = Field(
         default="us-east-1",
         pattern=r"^[a-z0-9-]{1,40}$",

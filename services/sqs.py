@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import uuid4
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
@@ -37,6 +38,7 @@ _MAX_RECEIVE_COUNT: Final = 1000
 """Deliveries after which SQS moves a message to the dead-letter queue: deferrals and retries are deliveries
 too, so this is far more than the attempts of any job explain."""
 _REDRIVE_VISIBILITY_S: Final = 60
+_NO_GROUP: Final = "-"
 _GONE: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 
 log = structlog.get_logger(__name__)
@@ -50,12 +52,16 @@ class Message:
     Attributes:
         body: at most 1 MiB together with the attributes.
         attributes: strings that tell the message's kind without its body.
-        wait: how long SQS holds it back, at most 15 minutes.
+        wait: how long SQS holds it back, at most 15 minutes; a FIFO queue cannot.
+        group: within which a FIFO queue keeps the order.
+        deduplication_id: by which a FIFO queue knows it, for five minutes; random where it is empty.
     """
 
     body: str
     attributes: Mapping[str, str] = field(default_factory=dict)
     wait: timedelta = timedelta()
+    group: str = ""
+    deduplication_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +73,14 @@ class Delivery:
         body: as it was sent.
         attributes: as they were sent.
         receive_count: deliveries of this message so far, this one included.
+        queue: the name of the queue that it came from.
     """
 
     receipt_handle: str
     body: str
     attributes: Mapping[str, str]
     receive_count: int
+    queue: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +103,23 @@ class Queue:
     Args:
         client: an open client of aioboto3.
         receiver: another, whose read timeout leaves room for a long poll.
-        name: the queue's name; the dead-letter queue is `<name>-dlq`.
+        name: the queue's name; the dead-letter queue is `<name>-dlq`. Both end with `.fifo` where they are FIFO.
         visibility: how long a delivery stays hidden unless it is extended.
+        fifo: whether messages of one group are delivered one after the other, in the order of their sending.
     """
 
-    def __init__(self, client: "SQSClient", receiver: "SQSClient", name: str, *, visibility: timedelta) -> None:
-        self.name = name
-        self.dead_letter_name = f"{name}-dlq"
+    def __init__(
+        self, client: "SQSClient", receiver: "SQSClient", name: str, *, visibility: timedelta, fifo: bool = False
+    ) -> None:
+        self.fifo = fifo
+        self.name, self.dead_letter_name = (f"{each}.fifo" if fifo else each for each in (name, f"{name}-dlq"))
         self._client = client
         self._receiver = receiver
         self._visibility_s = math.ceil(visibility.total_seconds())
         self._url: str | None = None
         self._dead_letter_url: str | None = None
         self._opening = asyncio.Lock()
+        self._sending = asyncio.Lock()
 
     async def initialize(self) -> None:
         """Find both queues, creating what is missing."""
@@ -140,11 +152,20 @@ class Queue:
 
     async def send(self, messages: Sequence[Message]) -> list[bool]:
         """Send messages; returns for each whether SQS has it."""
-        entries = [_send_entry(message) for message in messages]
+        entries = [_send_entry(message, fifo=self.fifo) for message in messages]
         sizes = [_size(message) for message in messages]
-        return await self._in_tens(
-            entries, lambda url, some: self._client.send_message_batch(QueueUrl=url, Entries=some), sizes
-        )
+
+        async def call(url: str, some: Any) -> Any:  # noqa: ANN401 - botocore's response
+            return await self._client.send_message_batch(QueueUrl=url, Entries=some)
+
+        if not self.fifo:
+            return await self._in_tens(entries, call, sizes)
+        async with self._sending:  # one after the other, as they came
+            done: list[bool] = []
+            for start in range(0, len(entries), BATCH):
+                end = start + BATCH
+                done += await self._in_tens(entries[start:end], call, sizes[start:end])
+            return done
 
     async def receive(self, *, most: int = BATCH, wait: timedelta = LONG_POLL) -> list[Delivery]:
         """Wait for messages (long polling) and return up to `most`, 10 at the most."""
@@ -159,7 +180,7 @@ class Queue:
             )
 
         response = await self._call(call)
-        return [_delivery(message) for message in response.get("Messages", ())]
+        return [_delivery(message, self.name) for message in response.get("Messages", ())]
 
     async def delete(self, receipt_handles: Sequence[str]) -> list[bool]:
         """Delete delivered messages; returns for each whether it is gone."""
@@ -191,7 +212,7 @@ class Queue:
             Message(delivery.body, {"reason": reason, **dict(sorted(delivery.attributes.items())[:9])})
             for delivery, reason in deliveries
         ]
-        entries = [_send_entry(message) for message in messages]
+        entries = [_send_entry(message, fifo=self.fifo) for message in messages]
         buried = await self._in_tens(
             entries,
             lambda _url, some: self._client.send_message_batch(QueueUrl=self._dead_letter_url or "", Entries=some),
@@ -237,7 +258,7 @@ class Queue:
 
         while moved < most:
             response = await self._call(call)
-            letters = [_delivery(message) for message in response.get("Messages", ())]
+            letters = [_delivery(message, self.name) for message in response.get("Messages", ())]
             if not letters:
                 break
             sent = await self.send([Message(letter.body, _without_reason(letter)) for letter in letters])
@@ -264,6 +285,8 @@ class Queue:
             if _code(error) not in _GONE:
                 raise
         log.info("queue.created", queue=name)
+        if self.fifo:
+            attributes = attributes | {"FifoQueue": "true"}
         created = await self._client.create_queue(QueueName=name, Attributes=attributes)  # type: ignore[arg-type]
         return created["QueueUrl"]
 
@@ -352,17 +375,22 @@ def _without_reason(letter: Delivery) -> dict[str, str]:
     return {name: value for name, value in letter.attributes.items() if name != "reason"}
 
 
-def _send_entry(message: Message) -> dict[str, Any]:
-    return {
+def _send_entry(message: Message, *, fifo: bool) -> dict[str, Any]:
+    how: dict[str, Any] = {"DelaySeconds": math.ceil(min(message.wait, MOST_DELAY).total_seconds())}
+    if fifo:
+        how = {
+            "MessageGroupId": message.group or _NO_GROUP,
+            "MessageDeduplicationId": message.deduplication_id or uuid4().hex,
+        }
+    return how | {
         "MessageBody": message.body,
-        "DelaySeconds": math.ceil(min(message.wait, MOST_DELAY).total_seconds()),
         "MessageAttributes": {
             name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()
         },
     }
 
 
-def _delivery(message: Any) -> Delivery:  # noqa: ANN401 - botocore's response
+def _delivery(message: Any, queue: str) -> Delivery:  # noqa: ANN401 - botocore's response
     return Delivery(
         receipt_handle=message["ReceiptHandle"],
         body=message["Body"],
@@ -372,6 +400,7 @@ def _delivery(message: Any) -> Delivery:  # noqa: ANN401 - botocore's response
             if "StringValue" in value
         },
         receive_count=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+        queue=queue,
     )
 
 

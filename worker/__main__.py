@@ -44,7 +44,7 @@ async def work(settings: Settings) -> None:
         providers = build_providers(simulator=settings.simulator_enabled)
         leases = Leases(
             resources.database,
-            resources.queue,
+            resources.queues,
             lease=settings.lease,
             heartbeat=timedelta(seconds=settings.heartbeat_s),
         )

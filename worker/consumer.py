@@ -1,4 +1,4 @@
-"""The consumer: receives messages, claims their jobs, hands them to the runner; deals with all others."""
+"""The consumer: claims the jobs of the messages that come, hands them to the runner; deals with all others."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,9 @@ from services.job_store import advance, claim_moves, explain
 from services.lifecycle import Event, JobStatus
 from services.moves import Move, Moved, Refusal
 from services.resources import Resources
-from services.sqs import BATCH, LONG_POLL, Delivery
+from services.sqs import Delivery
 from services.updates import JobUpdate
+from worker.polling import Poller
 from worker.runner import Runner, what_became
 
 _STOP_WAIT: Final = timedelta(seconds=5)
@@ -32,11 +33,11 @@ class Consumer:
 
     def __init__(self, resources: Resources, runner: Runner) -> None:
         self._database = resources.database
-        self._queue = resources.queue
+        self._queues = resources.queues
+        self._poller = Poller(resources.queues, lambda delivery: runner.hide(delivery, timedelta()))
         self._publisher = resources.publisher
         self._lease = resources.settings.lease
         self._runner = runner
-        self._backlog = False
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._looping = False
@@ -61,9 +62,8 @@ class Consumer:
                 if self._stopping.is_set():
                     await self._give_back(receiving)
                     break
-                if deliveries := receiving.result():
-                    # Never cancelled half way: what is claimed must be begun.
-                    await self.take(deliveries)
+                # Never cancelled half way: what is claimed must be begun.
+                await self.take(receiving.result())
         finally:
             self._looping = False
             stopping.cancel()
@@ -76,11 +76,11 @@ class Consumer:
         self._stopping.set()
         for task in self._kept:
             task.cancel()
-        if not self._looping:
-            return  # it failed, and waits to be started again
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_WAIT.total_seconds()):
-                await self._stopped.wait()
+        if self._looping:  # else it failed, and waits to be started again
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_WAIT.total_seconds()):
+                    await self._stopped.wait()
+        await self._poller.stop()
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
         """Claim the jobs of deliveries and begin to run them; deal with those that cannot run now.
@@ -104,25 +104,10 @@ class Consumer:
             await self._claim(wanted)
         if unreadable:
             log.error("message.unreadable", messages=len(unreadable))
-            await self._queue.bury(unreadable)
+            await self._queues.bury(unreadable)
 
     async def _receive(self) -> list[Delivery]:
-        free = await self._runner.wait_for_room()
-        calls = free // BATCH
-        if not self._backlog or calls <= 1:
-            deliveries = await self._queue.receive(most=min(free, BATCH), wait=LONG_POLL)
-        else:
-            # Behind a full receive there are probably more: several at once, none of which waits.
-            answers = await asyncio.gather(
-                *(self._queue.receive(most=BATCH, wait=timedelta()) for _ in range(calls)),
-                return_exceptions=True,
-            )
-            deliveries = [delivery for answer in answers if isinstance(answer, list) for delivery in answer]
-            failed = next((answer for answer in answers if isinstance(answer, BaseException)), None)
-            if failed is not None and not deliveries:
-                raise failed
-        self._backlog = len(deliveries) >= BATCH * max(calls, 1)
-        return deliveries
+        return await self._poller.receive(await self._runner.wait_for_room())
 
     async def _give_back(self, receiving: "asyncio.Task[list[Delivery]]") -> None:
         """Let messages that arrived while stopping be received by others at once."""

@@ -14,7 +14,8 @@ from services.errors import Unavailable
 from services.job_store import extend
 from services.models import JobRecord
 from services.moves import Lease
-from services.sqs import Queue
+from services.queues import Queues
+from services.sqs import Delivery
 from services.updates import StreamItem
 from worker.progress import RunProgress
 
@@ -33,7 +34,7 @@ class HeldLease:
     """One job that this worker runs, until it is settled."""
 
     job: JobRecord
-    receipt_handle: str
+    delivery: Delivery
     progress: RunProgress
     task: asyncio.Task[None] | None = None
     stop_reason: StopReason | None = None
@@ -53,9 +54,9 @@ class HeldLease:
 class Leases:
     """The leases of one worker. `run` must be kept running."""
 
-    def __init__(self, database: Database, queue: Queue, *, lease: timedelta, heartbeat: timedelta) -> None:
+    def __init__(self, database: Database, queues: Queues, *, lease: timedelta, heartbeat: timedelta) -> None:
         self._database = database
-        self._queue = queue
+        self._queues = queues
         self._lease = lease
         self._heartbeat = heartbeat
         self._held: dict[UUID, HeldLease] = {}
@@ -131,7 +132,7 @@ class Leases:
         try:
             # The row first, the message second: so a message never comes back before its lease has run out.
             async with asyncio.timeout(self._lease.total_seconds() / 2):
-                await self._queue.change_visibility([(lease.receipt_handle, self._lease) for lease in held])
+                await self._queues.change_visibility([(lease.delivery, self._lease) for lease in held])
         except (Unavailable, TimeoutError) as error:
             log.warning("heartbeat.visibility_missed", error=str(error), leases=len(held))
 

@@ -45,7 +45,7 @@ class Maintenance:
     def __init__(self, resources: Resources) -> None:
         settings = resources.settings
         self._database = resources.database
-        self._queue = resources.queue
+        self._queues = resources.queues
         self._dispatcher = resources.dispatcher
         self._publisher = resources.publisher
         self._assets = resources.assets
@@ -98,8 +98,7 @@ class Maintenance:
         if suspects:
             async with self._database.connect() as connection:
                 expected = await expected_messages(connection)
-            depth = await self._queue.depth()
-            missing = expected - (depth.available + depth.in_flight + depth.delayed)
+            missing = expected - await self._queues.messages()
         if missing > 0 and self._missing_before:
             log.warning("maintenance.sent_again", jobs=len(suspects), missing=missing)
             await self._dispatcher.send_again(suspects)

@@ -49,7 +49,7 @@ class Runner:
     def __init__(self, resources: Resources, providers: Mapping[str, Provider], leases: Leases) -> None:
         settings = resources.settings
         self._database = resources.database
-        self._queue = resources.queue
+        queues = resources.queues
         self._publisher = resources.publisher
         self._storage = resources.storage
         self._providers = providers
@@ -64,9 +64,9 @@ class Runner:
         self.settler: Batcher[Move, Moved | None] = Batcher(
             self._settle_together, most=_MOST_SETTLED, linger=_SETTLE_LINGER
         )
-        self._deleter: Batcher[str, bool] = Batcher(self._queue.delete, most=BATCH, linger=_DELETE_LINGER)
-        self._hider: Batcher[tuple[str, timedelta], bool] = Batcher(
-            self._queue.change_visibility, most=BATCH, linger=_HIDE_LINGER
+        self._deleter: Batcher[Delivery, bool] = Batcher(queues.delete, most=BATCH, linger=_DELETE_LINGER)
+        self._hider: Batcher[tuple[Delivery, timedelta], bool] = Batcher(
+            queues.change_visibility, most=BATCH, linger=_HIDE_LINGER
         )
 
     async def wait_for_room(self) -> int:
@@ -99,7 +99,7 @@ class Runner:
 
     def begin(self, moved: Moved, delivery: Delivery) -> None:
         """Run a job that was just claimed."""
-        held = HeldLease(moved.job, delivery.receipt_handle, RunProgress(moved.job, self._publisher))
+        held = HeldLease(moved.job, delivery, RunProgress(moved.job, self._publisher))
         self._leases.add(held)
         self._running += 1
         held.task = asyncio.create_task(self._run(held, moved), name=f"job {moved.job.id}")
@@ -107,11 +107,11 @@ class Runner:
 
     def delete(self, delivery: Delivery) -> None:
         """Delete a message soon. If that fails it comes back, and its job is found final."""
-        self._deleter.put_nowait(delivery.receipt_handle)
+        self._deleter.put_nowait(delivery)
 
     def hide(self, delivery: Delivery, wait: timedelta) -> None:
         """Let a message come back after a wait. If that fails it comes back when its visibility ends."""
-        self._hider.put_nowait((delivery.receipt_handle, wait))
+        self._hider.put_nowait((delivery, wait))
 
     async def finish(self, grace: timedelta) -> None:
         """Let running jobs end within the grace period, release the rest, and deliver all that is left to say."""
@@ -208,11 +208,11 @@ class Runner:
             log.warning("settle.refused", job_id=str(move.job_id), event=move.event)
             await self._clear_up(held, move)
         elif moved.transition.event is Event.RETRY and move.retry_in is not None:
-            self._hider.put_nowait((held.receipt_handle, move.retry_in))
+            self._hider.put_nowait((held.delivery, move.retry_in))
         elif moved.transition.event is Event.RELEASE:
-            self._hider.put_nowait((held.receipt_handle, timedelta()))
+            self._hider.put_nowait((held.delivery, timedelta()))
         else:
-            self._deleter.put_nowait(held.receipt_handle)
+            self._deleter.put_nowait(held.delivery)
 
     async def _clear_up(self, held: HeldLease, move: Move) -> None:
         """Remove the content of a result that was refused, unless it was refused because it was taken before.
@@ -225,7 +225,7 @@ class Runner:
             async with self._database.connect() as connection:
                 taken_before = move.asset.id in await find_assets(connection, [move.asset.id])
             if taken_before:
-                self._deleter.put_nowait(held.receipt_handle)
+                self._deleter.put_nowait(held.delivery)
             else:
                 await self._storage.delete(move.asset.storage_key)
 

@@ -267,7 +267,7 @@ async def queue_of(system: System) -> AsyncIterator[Queue]:
         patch.setenv("LOREKEEPER_HOME", str(system.home))
         settings = load_settings()
     async with open_resources(settings, find_endpoints(settings), name="test") as resources:
-        yield resources.queue
+        yield resources.queues.normal
 
 
 async def _is_empty(queue: Queue) -> bool:

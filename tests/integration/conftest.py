@@ -43,7 +43,7 @@ async def open_queue(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opener]:
                     patch.setenv(name, value)
                 settings = load_settings()
             resources = open_resources(settings, find_endpoints(settings), name="test")
-            return (await exits.enter_async_context(resources)).queue
+            return (await exits.enter_async_context(resources)).queues.normal
 
         yield open_one
 

@@ -96,7 +96,9 @@ class Realm:
     async def holds(self, body: str) -> bool:
         """Whether the queue still has a message."""
         resources: Resources = self.app.state.resources
-        return body in [delivery.body for delivery in await resources.queue.receive(wait=timedelta(seconds=1))]
+        return body in [
+            delivery.body for delivery in await resources.queues.normal.receive(wait=timedelta(seconds=1))
+        ]
 
 
 async def first_event(response: httpx.Response) -> dict[str, Any]:
@@ -139,13 +141,13 @@ FIELDS: Final = {
         'subscription { it: worldUpdates(worldId: "eldoria", after: $start) { seq } }', Scope.READ, "NOT_FOUND"
     ),
     # Queues belong to no world.
-    "Query.queues": Field("{ it: queues { deadLetters } }", Scope.ADMIN, [{"deadLetters": 0}]),
+    "Query.queues": Field("{ it: queues { deadLetters } }", Scope.ADMIN, [{"deadLetters": 0}] * 3),
     "Mutation.redriveDeadLetters": Field(
         "mutation { it: redriveDeadLetters(queue: $queue) }", Scope.ADMIN, elsewhere=0
     ),
     "Mutation.purgeQueue": Field("mutation { it: purgeQueue(queue: $queue) }", Scope.ADMIN, elsewhere=True),
     "Subscription.queueStats": Field(
-        "subscription { it: queueStats { deadLetters } }", Scope.ADMIN, [{"deadLetters": 0}]
+        "subscription { it: queueStats { deadLetters } }", Scope.ADMIN, [{"deadLetters": 0}] * 3
     ),
 }
 DENIED: Final = {
@@ -190,13 +192,13 @@ async def _filled_with_jobs(resources: Resources) -> dict[str, str]:
             claimed = await advance(connection, [Move(job_id, Event.CLAIM, lease=timedelta(seconds=30))])
             asset = an_asset(claimed[job_id].job)
             await advance(connection, [Move(job_id, Event.SUCCEED, held_token=1, asset=asset)])
-    await resources.queue.send([Message(UNTOUCHED)])
+    await resources.queues.normal.send([Message(UNTOUCHED)])
     return {
         "job": str(finished.job.id),
         "live": str(live.job.id),
         "asset": str(asset.id),
         "start": world_cursor(OURS, Position(start)),
-        "queue": resources.queue.name,
+        "queue": resources.queues.normal.name,
     }
 
 

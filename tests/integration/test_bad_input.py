@@ -151,7 +151,7 @@ async def test_bad_input_is_refused_by_name_and_leaves_nothing(
                 stored = now
     assert not wrong, "\n".join(f"{path} = {what}: {answer}" for (path, what), answer in wrong.items())
     await resources.dispatcher.drain()
-    depth = await resources.queue.depth()
+    depth = await resources.queues.normal.depth()
     assert (depth.available, depth.in_flight, depth.delayed) == (0, 0, 0)
 
 

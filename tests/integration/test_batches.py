@@ -95,7 +95,7 @@ async def test_each_job_is_sent_once(resources: Resources) -> None:
             return not await connection.scalar(text("SELECT count(*) FROM jobs WHERE sent_at IS NULL"))
 
     await until(sent)
-    assert (await resources.queue.depth()).available == 10
+    assert (await resources.queues.normal.depth()).available == 10
 
 
 @pytest.mark.parametrize(

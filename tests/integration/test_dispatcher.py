@@ -19,7 +19,7 @@ CLOSED = "http://127.0.0.1:1"
 
 async def received(resources: Resources) -> list[str]:
     found: list[str] = []
-    while batch := await resources.queue.receive(wait=timedelta()):
+    while batch := await resources.queues.normal.receive(wait=timedelta()):
         found += [str(job_of(delivery.body)) for delivery in batch]
     return sorted(found)
 
@@ -47,7 +47,7 @@ async def test_a_created_job_is_sent_and_marked(services: Resources) -> None:
 async def test_the_message_carries_routing_but_no_inputs(services: Resources) -> None:
     await services.jobs.create(a_request(prompt_spec={"error_code": "SECRET"}), ANONYMOUS)
     await services.dispatcher.drain()
-    (delivery,) = await services.queue.receive()
+    (delivery,) = await services.queues.normal.receive()
     assert delivery.attributes == {
         "type": "ASSET_GENERATION",
         "world_id": "eldoria",
@@ -99,7 +99,7 @@ async def test_a_job_far_ahead_stays_in_the_outbox_until_sqs_can_hold_it(service
     async with services.database.connect() as connection:
         await connection.execute(text("UPDATE jobs SET run_at = now() + interval '2 seconds'"))
     assert await services.dispatcher.sweep() == 1
-    assert await services.queue.receive(wait=timedelta()) == []
+    assert await services.queues.normal.receive(wait=timedelta()) == []
     found: list[str] = []
 
     async def arrived() -> bool:

@@ -132,7 +132,7 @@ async def test_a_thousand_creations_with_one_key_make_one_row_and_one_message(
     assert len({job["id"] for job in jobs}) == 1
     assert await rows(resources) == 1
     await resources.dispatcher.drain()
-    assert len(await resources.queue.receive(wait=timedelta(seconds=1))) == 1
+    assert len(await resources.queues.normal.receive(wait=timedelta(seconds=1))) == 1
 
 
 async def test_jobs_are_listed_newest_first_and_paged_both_ways(ask: Ask) -> None:

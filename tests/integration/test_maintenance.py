@@ -36,9 +36,9 @@ async def asked(resources: Resources, **changes: object) -> UUID:
 
 async def received(resources: Resources) -> list[UUID]:
     found: list[UUID] = []
-    while batch := await resources.queue.receive(wait=timedelta()):
+    while batch := await resources.queues.normal.receive(wait=timedelta()):
         found += [job_of(delivery.body) for delivery in batch]
-        await resources.queue.delete([delivery.receipt_handle for delivery in batch])
+        await resources.queues.normal.delete([delivery.receipt_handle for delivery in batch])
     return sorted(found)
 
 
@@ -59,7 +59,7 @@ async def status(resources: Resources, job_id: UUID) -> JobStatus:
 async def test_jobs_whose_messages_were_purged_are_sent_again(resources: Resources) -> None:
     """Falls without `_send_what_is_gone`."""
     jobs = [await asked(resources) for _ in range(12)]
-    await resources.queue.purge()
+    await resources.queues.normal.purge()
     await grow_old(resources)
     maintenance = Maintenance(resources)
     await maintenance.round()
@@ -81,19 +81,19 @@ async def test_jobs_that_still_have_their_messages_are_not_sent_again(resources:
 async def test_a_job_that_was_due_for_very_long_is_sent_again_whatever_sqs_reports(resources: Resources) -> None:
     """Falls without `_ANYWAY`: the message of the cancelled job stands in for the one that is missing."""
     job_id, cancelled = await asked(resources), await asked(resources)
-    await resources.queue.purge()
+    await resources.queues.normal.purge()
     await resources.jobs.cancel(cancelled, ANONYMOUS)
-    await resources.queue.send([Message("{}")] * 5)
+    await resources.queues.normal.send([Message("{}")] * 5)
     await grow_old(resources, "1 hour")
     await Maintenance(resources).round()
-    bodies = [delivery.body for delivery in await resources.queue.receive(wait=timedelta())]
+    bodies = [delivery.body for delivery in await resources.queues.normal.receive(wait=timedelta())]
     assert sum(str(job_id) in body for body in bodies) == 1
     assert not any(str(cancelled) in body for body in bodies)
 
 
 async def test_a_job_that_waits_for_its_next_attempt_is_left_alone(resources: Resources) -> None:
     await asked(resources)
-    await resources.queue.purge()
+    await resources.queues.normal.purge()
     await change(
         resources,
         "UPDATE jobs SET status = 'RETRYING', error_code = 'X', started_at = now(),"
@@ -108,7 +108,7 @@ async def test_a_job_that_waits_for_its_next_attempt_is_left_alone(resources: Re
 
 async def test_a_lost_run_with_attempts_left_gets_a_message_if_its_own_is_gone(resources: Resources) -> None:
     job_id = await asked(resources)
-    await resources.queue.purge()
+    await resources.queues.normal.purge()
     async with resources.database.connect() as connection:
         await claim(connection, [job_id], LEASE)
     await change(resources, "UPDATE jobs SET lease_expires_at = now() - interval '1 minute'")

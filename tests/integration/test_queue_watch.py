@@ -15,8 +15,8 @@ from services.supervision import Supervisor
 from tests.conftest import Opener, until
 from tests.counting_sqs import DEPTH, CountingSqs, counting_sqs
 
-READING = 2
-"""Requests of one reading: the queue, and its dead-letter queue."""
+READING = 3 * 2
+"""Requests of one reading: each queue, and its dead-letter queue."""
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ async def sqs(stack: Mapping[Part, Endpoint]) -> AsyncIterator[CountingSqs]:
 async def resources(sqs: CountingSqs, open_services: Opener) -> AsyncIterator[Resources]:
     """Return resources whose queues are watched, with nothing else that would ask SQS."""
     resources = await open_services(AWS_ENDPOINT_URL=sqs.url)
-    await resources.queue.initialize()
+    await resources.queues.initialize()
     sqs.requests.clear()
     async with Supervisor() as supervisor:
         supervisor.start("queue_watch", resources.queue_watch.run)
@@ -67,10 +67,10 @@ async def test_what_the_queue_holds_is_told_at_once_and_again_as_it_changes(
     resources: Resources, watch: QueueWatch
 ) -> None:
     async with asyncio.timeout(10), aclosing(watch.depths(timedelta(seconds=1))) as stream:
-        (empty,) = await anext(stream)
-        await resources.queue.send([Message("x")])
-        (full,) = await anext(stream)
-    assert (empty.name, empty.available, full.available) == (resources.queue.name, 0, 1)
+        (empty, *_) = await anext(stream)
+        await resources.queues.normal.send([Message("x")])
+        (full, *_) = await anext(stream)
+    assert (empty.name, empty.available, full.available) == (resources.queues.normal.name, 0, 1)
 
 
 async def test_twenty_who_watch_cost_sqs_what_one_does(sqs: CountingSqs, watch: QueueWatch) -> None:
@@ -156,9 +156,9 @@ async def test_a_slow_reader_gets_the_latest_reading_and_not_each(resources: Res
     async with aclosing(watch.depths(timedelta(seconds=1))) as slow, watching(watch, 1) as came:
         await anext(slow)
         await until(lambda: len(came) == 2)
-        await resources.queue.send([Message("x")])
+        await resources.queues.normal.send([Message("x")])
         await until(lambda: len(came) == 4)
-        (depth,) = await anext(slow)
+        (depth, *_) = await anext(slow)
         assert depth.available == 1
         waiting = asyncio.ensure_future(anext(slow))
         done, _ = await asyncio.wait([waiting], timeout=0.3)

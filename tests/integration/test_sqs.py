@@ -295,13 +295,13 @@ async def test_a_server_that_is_away_is_reported_in_time(open_queue: Opener) -> 
 
 async def test_the_long_poll_of_a_client_that_is_gone_takes_no_message(services: Resources) -> None:
     """On the embedded server: the poll of a killed worker would take the message of its own job."""
-    await services.queue.initialize()
-    polling = asyncio.create_task(services.queue.receive())
+    await services.queues.normal.initialize()
+    polling = asyncio.create_task(services.queues.normal.receive())
     await asyncio.sleep(0.3)  # it is under way
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)
     await asyncio.sleep(0.2)  # the server has noticed
-    await services.queue.send([Message("x")])
+    await services.queues.normal.send([Message("x")])
     await asyncio.sleep(0.3)  # longer than between two looks of the poll that is gone
-    (delivery,) = await services.queue.receive(wait=timedelta(seconds=2))
+    (delivery,) = await services.queues.normal.receive(wait=timedelta(seconds=2))
     assert delivery.receive_count == 1

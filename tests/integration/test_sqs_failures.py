@@ -143,7 +143,7 @@ async def test_a_failure_in_one_ten_does_not_touch_the_others(flaky: FlakySqs, o
 async def test_a_dead_letter_that_cannot_be_stored_is_not_deleted(flaky: FlakySqs, open_queue: Opener) -> None:
     flaky.plan = {"body of a": [("InternalError", False)] * 9}
     queue = await open_queue(flaky.url)
-    await queue.bury([(Delivery(name, f"body of {name}", {}, 1), "poison") for name in "ab"])
+    await queue.bury([(Delivery(name, f"body of {name}", {}, 1, queue.name), "poison") for name in "ab"])
     assert flaky.calls[-1] == ("b",)
     assert ("a",) not in flaky.calls
     assert ("a", "b") not in flaky.calls

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError
 from services.access import ANONYMOUS
 from services.dispatcher import message_of
 from services.errors import DatabaseUnavailable
-from services.events import CANCELLED_CHANNEL
 from services.job_queries import JobFilter, JobState, count_jobs, find_jobs, read_log
 from services.job_store import create
 from services.lifecycle import Event, JobStatus
@@ -26,45 +25,9 @@ from services.resources import Resources
 from services.sqs import Delivery, Message
 from tests.conftest import Opener, recorded_statements, running_loops, until
 from tests.factories import a_new_job, a_request
-from worker.consumer import Consumer
-from worker.handlers import register_handler
-from worker.handlers.asset_generation import JOB_TYPE, generate_asset
-from worker.leases import Leases, StopReason
-from worker.providers import build_providers
-from worker.runner import Runner
-
-register_handler(JOB_TYPE, generate_asset)
-
-
-class InProcessWorker:
-    """A worker's consumer and heartbeat, run by the test."""
-
-    def __init__(self, resources: Resources) -> None:
-        settings = resources.settings
-        self.resources = resources
-        self.leases = Leases(
-            resources.database,
-            resources.queue,
-            lease=settings.lease,
-            heartbeat=timedelta(seconds=settings.heartbeat_s),
-        )
-        self.runner = Runner(resources, build_providers(simulator=True), self.leases)
-        self.consumer = Consumer(resources, self.runner)
-
-    @asynccontextmanager
-    async def running(self, *, beating: bool = True, grace: timedelta = timedelta()) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self.consumer.run())]
-        if beating:
-            tasks.append(asyncio.create_task(self.leases.run()))
-        async with self.resources.feed.listen(CANCELLED_CHANNEL, self.leases):
-            try:
-                yield
-            finally:
-                await self.consumer.stop()
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                await self.runner.finish(grace)
+from tests.inprocess import InProcessWorker
+from worker.handlers.asset_generation import JOB_TYPE
+from worker.leases import StopReason
 
 
 @pytest.fixture
@@ -98,7 +61,7 @@ async def events(resources: Resources, job_id: UUID) -> list[Event]:
 
 
 async def is_empty(resources: Resources) -> bool:
-    depth = await resources.queue.depth()
+    depth = await resources.queues.normal.depth()
     return (depth.available, depth.in_flight, depth.delayed) == (0, 0, 0)
 
 
@@ -187,7 +150,7 @@ async def test_the_job_of_a_dead_worker_runs_again_once_its_lease_has_run_out(wo
     job_id = await ask(services, duration_ms=100)
     dead = InProcessWorker(services)
     await services.dispatcher.drain()
-    deliveries = await services.queue.receive()
+    deliveries = await services.queues.normal.receive()
     await dead.consumer.take(deliveries)
     for held in dead.leases:
         assert held.task is not None
@@ -222,18 +185,18 @@ async def test_a_worker_that_stops_gives_early_deliveries_back(worker: InProcess
     await services.dispatcher.drain()
     async with services.database.connect() as connection:
         await connection.execute(text("UPDATE jobs SET run_at = clock_timestamp() + interval '1.5 seconds'"))
-    await services.queue.send([Message(message_of(asked.state.job).body)])
+    await services.queues.normal.send([Message(message_of(asked.state.job).body)])
     async with worker.running():
         await until(lambda: len(worker.consumer._kept) == 1)  # noqa: SLF001 - nothing else shows it
     assert (await state(services, asked.state.job.id)).job.status is JobStatus.QUEUED
-    assert (await services.queue.depth()).available == 1
+    assert (await services.queues.normal.depth()).available == 1
 
 
 async def test_a_duplicate_delivery_runs_nothing_and_is_deleted(worker: InProcessWorker) -> None:
     services = worker.resources
     job_id = await ask(services, duration_ms=500)
     body = orjson.dumps({"job_id": str(job_id), "type": JOB_TYPE}).decode()
-    await services.queue.send([Message(body)] * 5)
+    await services.queues.normal.send([Message(body)] * 5)
     async with worker.running():
         await until(reached(services, job_id, JobStatus.SUCCEEDED))
         await until(lambda: is_empty(services), within_s=10)
@@ -243,12 +206,12 @@ async def test_a_duplicate_delivery_runs_nothing_and_is_deleted(worker: InProces
 async def test_poison_goes_to_the_dead_letters_with_its_reason_and_stops_nobody(worker: InProcessWorker) -> None:
     services = worker.resources
     poison = ["", "{", "[]", "null", '{"job_id": 7}', '{"job_id": "x"}', '"job_id"']
-    await services.queue.send([Message(body) for body in poison[1:]])
+    await services.queues.normal.send([Message(body) for body in poison[1:]])
     async with worker.running():
         job_id = await ask(services)
         await until(reached(services, job_id, JobStatus.SUCCEEDED))
         await until(lambda: is_empty(services))
-    client, url = services.queue._client, services.queue._dead_letter_url or ""  # noqa: SLF001 - as an operator would
+    client, url = services.queues.normal._client, services.queues.normal._dead_letter_url or ""  # noqa: SLF001 - as an operator would
     letters = await client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
     assert sorted(letter["Body"] for letter in letters["Messages"]) == sorted(poison[1:])
     for letter in letters["Messages"]:
@@ -257,7 +220,7 @@ async def test_poison_goes_to_the_dead_letters_with_its_reason_and_stops_nobody(
 
 async def test_a_message_whose_job_is_unknown_is_deleted(worker: InProcessWorker) -> None:
     services = worker.resources
-    await services.queue.send([Message(orjson.dumps({"job_id": str(uuid4())}).decode())])
+    await services.queues.normal.send([Message(orjson.dumps({"job_id": str(uuid4())}).decode())])
     async with worker.running():
         await until(lambda: is_empty(services))
 
@@ -313,7 +276,7 @@ async def test_a_run_that_is_stopped_before_its_first_step_leaves_nothing_behind
     services = worker.resources
     job_id = await ask(services, duration_ms=60_000)
     await services.dispatcher.drain()
-    deliveries = await services.queue.receive()
+    deliveries = await services.queues.normal.receive()
     await worker.consumer.take(deliveries)
     (held,) = worker.leases
     held.stop(StopReason.RELEASED)  # the task has not run yet
@@ -331,7 +294,7 @@ async def test_one_result_that_is_refused_fails_neither_the_claim_nor_the_others
     services = worker.resources
     job_id = await ask(services)
     await services.dispatcher.drain()
-    deliveries = await services.queue.receive()
+    deliveries = await services.queues.normal.receive()
     rider = worker.runner.settler.put_nowait(Move(uuid4(), Event.FAIL, held_token=1, error_code="a\x00"))
     await worker.consumer.take(deliveries)
     await until(reached(services, job_id, JobStatus.SUCCEEDED))
@@ -348,7 +311,7 @@ async def test_shutdown_lets_short_jobs_end_and_releases_long_ones(worker: InPro
     assert (await state(services, short)).job.status is JobStatus.SUCCEEDED
     job = (await state(services, long)).job
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
-    (delivery,) = await services.queue.receive(wait=timedelta(seconds=2))
+    (delivery,) = await services.queues.normal.receive(wait=timedelta(seconds=2))
     assert str(long) in delivery.body
 
 
@@ -356,7 +319,7 @@ async def test_a_backlog_costs_a_third_of_an_sqs_request_a_job(open_services: Op
     """The budgets of a backlog: at most 0.32 SQS requests and 0.15 SQL round trips a job."""
     resources = await open_services(LOREKEEPER_LEASE_S="30", LOREKEEPER_HEARTBEAT_S="10")
     requests: list[str] = []
-    client = resources.queue._client  # noqa: SLF001 - its requests are counted
+    client = resources.queues.normal._client  # noqa: SLF001 - its requests are counted
     client.meta.events.register(
         "before-send.sqs", lambda request, **_: requests.append(request.headers["X-Amz-Target"].decode())
     )
