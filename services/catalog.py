@@ -12,7 +12,14 @@ from jsonschema.exceptions import best_match
 
 from services.errors import InvalidInput
 from services.models import AssetType, JsonObject
-from services.prompts import LANDSCAPE_PROMPT, MAP_PROMPT, MUSIC_PROMPT, SHEET_PROMPT, SIMULATOR_PROMPT
+from services.prompts import (
+    LANDSCAPE_PROMPT,
+    MAP_PROMPT,
+    MUSIC_PROMPT,
+    SHEET_PROMPT,
+    SIMULATOR_PROMPT,
+    VIDEO_PROMPT,
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,7 @@ LOCAL: Final = ProviderSpec(
         AssetType.IMAGE: LANDSCAPE_PROMPT,
         AssetType.MAP: MAP_PROMPT,
         AssetType.AUDIO: MUSIC_PROMPT,
+        AssetType.VIDEO: VIDEO_PROMPT,
         AssetType.PDF: SHEET_PROMPT,
     },
     models=("landscape",),

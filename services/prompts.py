@@ -70,6 +70,20 @@ MAP_PROMPT: Final[JsonObject] = {
     "required": ["description"],
     "additionalProperties": False,
 }
+VIDEO_PROMPT: Final[JsonObject] = {
+    "type": "object",
+    "description": "A few seconds of a landscape over which day passes, from dawn to a starry night.",
+    "properties": {
+        "description": LANDSCAPE_PROMPT["properties"]["description"],
+        "width": {"type": "integer", "minimum": 64, "maximum": 1280, "multipleOf": 2, "default": 854},
+        "height": {"type": "integer", "minimum": 64, "maximum": 1280, "multipleOf": 2, "default": 480},
+        "duration_s": {"type": "number", "minimum": 1, "maximum": 12, "default": 5},
+        "fps": {"type": "integer", "minimum": 12, "maximum": 30, "default": 24},
+        "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+    },
+    "required": ["description"],
+    "additionalProperties": False,
+}
 MUSIC_PROMPT: Final[JsonObject] = {
     "type": "object",
     "description": "A short piece of music; mood, mode, pace and players follow the words of the description.",

@@ -135,7 +135,7 @@ def between(least: float, most: float) -> dict[str, object]:
 
 CREATION: Final[dict[str, Bad]] = {
     "worldId": REQUIRED | A_NAME_ID,
-    "assetType": REQUIRED | AN_ENUM | {"not made": "VIDEO", "list": ["IMAGE"]},
+    "assetType": REQUIRED | AN_ENUM | {"list": ["IMAGE"]},
     "provider": REQUIRED | A_NAME | {"unknown": "nobody"},
     "modelId": A_NAME | {"unknown": "unheard-of"},
     "promptSpec": REQUIRED | A_PROMPT,
@@ -262,7 +262,7 @@ OPERATIONS: Final = {
     "Provider.promptSchema": Operation(
         "query($type: AssetType!) { providers { promptSchema(assetType: $type) } }",
         {"type": "IMAGE"},
-        {"type": REQUIRED | AN_ENUM | {"not made": "VIDEO", "list": ["IMAGE"]}},
+        {"type": REQUIRED | AN_ENUM | {"list": ["IMAGE"]}},
         {"type": "assetType"},
     ),
     "Subscription.jobUpdates": Operation(

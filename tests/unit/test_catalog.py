@@ -33,15 +33,16 @@ def test_an_unknown_provider_is_refused_with_the_names_of_those_there_are() -> N
         Catalog(ALL).find("dall-e", PATH)
 
 
-def test_the_simulator_makes_everything_and_local_all_but_videos() -> None:
-    assert set(SIMULATOR.asset_types) == set(AssetType)
-    assert LOCAL.asset_types == [AssetType.AUDIO, AssetType.IMAGE, AssetType.MAP, AssetType.PDF]
+def test_both_make_everything() -> None:
+    for spec in ALL:
+        assert spec.asset_types == sorted(AssetType)
 
 
 def test_a_type_that_is_not_made_is_refused_with_those_that_are() -> None:
-    error = refusal(LOCAL, AssetType.VIDEO, None, {"description": "a lake"})
+    painter = ProviderSpec("painter", {AssetType.MAP: {}, AssetType.IMAGE: {}})
+    error = refusal(painter, AssetType.VIDEO, None, {"description": "a lake"})
     assert error.path == (*PATH, "assetType")
-    assert "does not make VIDEO; it makes AUDIO, IMAGE, MAP, PDF" in error.reason
+    assert "does not make VIDEO; it makes IMAGE, MAP" in error.reason
 
 
 def test_a_model_is_one_of_those_there_are_or_left_out() -> None:

@@ -23,7 +23,8 @@ from tests.factories import a_request
 
 ANYTHING: Final = ProviderSpec("anything", {kind: {} for kind in AssetType}, models=("small", "large"))
 OTHER: Final = ProviderSpec("other", {kind: {} for kind in AssetType}, models=("small", "large"))
-CATALOG: Final = Catalog([ANYTHING, OTHER, LOCAL, SIMULATOR])
+PAINTER: Final = ProviderSpec("painter", {AssetType.IMAGE: {}})
+CATALOG: Final = Catalog([ANYTHING, OTHER, PAINTER, LOCAL, SIMULATOR])
 KIB: Final = 1024
 
 
@@ -65,10 +66,7 @@ LATER: Final = datetime.now(UTC) + timedelta(days=367)
 BAD_FIELDS: Final[dict[str, tuple[dict[str, Any], tuple[str | int, ...]]]] = {
     "unknown provider": ({"provider": "dall-e"}, ("provider",)),
     "provider in other case": ({"provider": "Anything"}, ("provider",)),
-    "type not made": (
-        {"provider": "local", "asset_type": AssetType.VIDEO, "prompt_spec": {"description": "a lake"}},
-        ("assetType",),
-    ),
+    "type not made": ({"provider": "painter", "asset_type": AssetType.VIDEO}, ("assetType",)),
     "unknown model": ({"model_id": "huge"}, ("modelId",)),
     "empty model": ({"model_id": ""}, ("modelId",)),
     "model where none is to choose": ({"provider": "simulator", "model_id": "small"}, ("modelId",)),

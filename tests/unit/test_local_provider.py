@@ -21,6 +21,7 @@ PROMPTS: Final[Mapping[AssetType, dict[str, Any]]] = {
     AssetType.IMAGE: {"description": "A lake", "width": 64, "height": 64},
     AssetType.MAP: {"description": "An island", "width": 256, "height": 256},
     AssetType.AUDIO: {"description": "A dance", "duration_s": 4},
+    AssetType.VIDEO: {"description": "A lake", "width": 64, "height": 64, "duration_s": 1, "fps": 12},
     AssetType.PDF: {
         "title": "Vael",
         "text": "A town by the sea.",

@@ -1,4 +1,4 @@
-"""The provider `local`: pictures, maps, music and lore sheets, made by this machine's processors."""
+"""The provider `local`: pictures, maps, music, films and lore sheets, made by this machine's processors."""
 
 import asyncio
 import os
@@ -17,6 +17,7 @@ from worker.providers.map import MapSpec, draw_map
 from worker.providers.music import MusicSpec, play
 from worker.providers.protocol import Content, Order, Progress
 from worker.providers.sheet import SheetSpec, typeset
+from worker.providers.video import VideoSpec, shoot
 
 _CHUNK: Final = 64 * 1024
 
@@ -54,7 +55,7 @@ class LocalProvider:
         return LOCAL
 
     async def generate(self, order: Order, progress: Progress) -> Content:
-        """Make a picture, a map, a piece of music or a lore sheet."""
+        """Make a picture, a map, a piece of music, a film or a lore sheet."""
         craft = _CRAFTS[order.asset_type]
         stopped = threading.Event()
 
@@ -103,6 +104,10 @@ def _play(wanted: Mapping[str, Any], path: Path, report: Report) -> JsonObject:
     return play(MusicSpec(**wanted), path, report)
 
 
+def _film(wanted: Mapping[str, Any], path: Path, report: Report) -> JsonObject:
+    return shoot(VideoSpec(**wanted), path, report)
+
+
 def _typeset(wanted: Mapping[str, Any], path: Path, report: Report) -> JsonObject:
     picture = wanted.get("picture", {"kind": "none"})
     shown = picture["kind"] == "landscape"
@@ -119,5 +124,6 @@ _CRAFTS: Final[Mapping[AssetType, _Craft]] = {
     AssetType.IMAGE: _Craft("png", "image/png", _paint),
     AssetType.MAP: _Craft("png", "image/png", _draw),
     AssetType.AUDIO: _Craft("wav", "audio/wav", _play),
+    AssetType.VIDEO: _Craft("mp4", "video/mp4", _film),
     AssetType.PDF: _Craft("pdf", "application/pdf", _typeset),
 }

@@ -27,7 +27,7 @@ from worker.providers.landscape.vocabulary import canonical, read_scene
 from worker.providers.landscape.water import fill_water
 from worker.providers.landscape.weather import fall, strike
 
-__all__ = ["LandscapeSpec", "Reporter", "paint", "render_png"]
+__all__ = ["HORIZON", "LandscapeSpec", "Reporter", "compose", "map_size", "paint", "render_png"]
 
 Reporter = Callable[[float, str], None]
 
@@ -36,7 +36,7 @@ LARGEST: Final = 2048
 # Longest side of a picture → side of the height map that is fine enough for it.
 _MAPS: Final = ((192, 256), (640, 512), (LARGEST, 1024))
 # Near the golden section, seen from the top.
-_HORIZON: Final = 0.6
+HORIZON: Final = 0.6
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,12 @@ def paint(spec: LandscapeSpec, report: Reporter) -> Image.Image:
     scene = read_scene(spec.description, dice)
     light = choose_light(scene, dice)
     report(0.04, "terrain")
-    longest = max(spec.width, spec.height)
-    size = next(size for side, size in _MAPS if longest <= side)
-    terrain = build_terrain(scene, light, dice, size)
-    view = open_view(spec.width, spec.height, terrain.eye, _HORIZON)
-    picture = _compose(Setting(scene, light, terrain, view, dice), report)
+    terrain = build_terrain(scene, light, dice, map_size(spec.width, spec.height))
+    view = open_view(spec.width, spec.height, terrain.eye, HORIZON)
+    setting = Setting(scene, light, terrain, view, dice)
+    picture, _ = compose(setting, report)
+    frame(picture, setting)
+    fall(picture, setting)
     report(0.88, "light and film")
     bloom(picture)
     image = develop(picture, light, dice)
@@ -95,13 +96,24 @@ def paint(spec: LandscapeSpec, report: Reporter) -> Image.Image:
     return image
 
 
-def _compose(setting: Setting, report: Reporter) -> Field:
+def map_size(width: int, height: int) -> int:
+    """Return the side of the height map that is fine enough for a picture."""
+    return next(size for side, size in _MAPS if max(width, height) <= side)
+
+
+def compose(setting: Setting, report: Reporter) -> tuple[Field, Field]:
+    """Paint what is farther away than the viewer's own place.
+
+    Returns:
+        The picture, and the upper rows of it as they were before anything stood in the sky.
+    """
     scene, view = setting.scene, setting.view
     report(0.25, "sky")
     sky = Sky(setting, min(view.height, int(view.horizon) + 3))
     sky.hang_lights()
     report(0.36, "clouds")
     sky.drift_clouds()
+    bare = sky.colour.copy()
     sky.raise_smoke()
     haze = haze_of(view, setting.light, sky.colour)
     strike(sky.colour, setting)
@@ -118,9 +130,7 @@ def _compose(setting: Setting, report: Reporter) -> Field:
     report(0.7, "water")
     fill_water(picture, sky.colour, ground, setting)
     report(0.8, "foreground and weather")
-    frame(picture, setting)
-    fall(picture, setting)
-    return picture
+    return picture, bare
 
 
 def _unveil(picture: Field, ground: Ground, haze: Field, setting: Setting) -> None:

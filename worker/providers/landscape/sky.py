@@ -33,9 +33,13 @@ class Sky:
     Args:
         setting: what to show.
         rows: how many rows from the top the sky may be seen in, reflections included.
+        wind: how far the clouds have drifted, in widths of their pattern.
+        stars: how bright the stars of a night are.
     """
 
-    def __init__(self, setting: Setting, rows: int) -> None:
+    def __init__(self, setting: Setting, rows: int, *, wind: float = 0.0, stars: float = 1.0) -> None:
+        self._wind = wind
+        self._starlight = np.float32(stars)
         scene, view, light, dice = setting.scene, setting.view, setting.light, setting.dice
         self._terrain = setting.terrain
         self._scene = scene
@@ -80,7 +84,7 @@ class Sky:
         rows, width = self.colour.shape[:2]
         count = 900
         place = rng.random((count, 4))
-        power = (0.03 + 0.9 * place[:, 2] ** 9) * np.float32(1.1)
+        power = (0.03 + 0.9 * place[:, 2] ** 9) * np.float32(1.1) * self._starlight
         up = 1 - place[:, 1] * 0.97
         y = (up * self._view.horizon).astype(np.int64)
         # Air near the horizon swallows stars.
@@ -223,6 +227,7 @@ class Sky:
         shift_x, shift_y = (np.float32(value) for value in rng.random(2))
         lift = np.maximum(self._rise, 0) + np.float32(0.085)
         far = np.float32(0.16) / lift
+        shift_x += np.float32(self._wind)
         x = (self._x / np.float32(self._view.width) - np.float32(0.5)) * far * np.float32(1.9) + shift_x
         y = np.broadcast_to(far * np.float32(1.35) + shift_y, x.shape)
         towards = np.float32(np.sign(light.sun_x - 0.5))

@@ -89,7 +89,7 @@ def build_terrain(scene: Scene, light: Light, dice: Dice, size: int) -> Terrain:
     headroom = eye - 0.42 + smoothstep(2.0, 13.0, z) * 14
     height = np.minimum(height, headroom).astype(np.float32)
     detail = spectral(dice.stream("detail"), 512, 1.15)
-    return Terrain(height, _shadow(height, light), _openness(height), detail, eye, site, summit)
+    return Terrain(height, cast_shadow(height, light), _openness(height), detail, eye, site, summit)
 
 
 def _relief(dice: Dice, size: int) -> tuple[Field, Field]:
@@ -341,7 +341,7 @@ def _with_site(plan: _Plan, height: Field) -> tuple[Field, Site]:
     return np.maximum(height, crag).astype(np.float32), Site(x, z, top)
 
 
-def _shadow(height: Field, light: Light) -> Field:
+def cast_shadow(height: Field, light: Light) -> Field:
     """March from the ground towards the light and return how much of it arrives."""
     size = height.shape[0]
     # A quarter of the map's cells is enough for shadows, and a soft edge is wanted anyway.
