@@ -11,8 +11,9 @@ from services.access import Caller, Scope
 from services.asset_queries import find_assets
 from services.errors import Unauthenticated
 from services.job_queries import JobState, LogPage, LogRange, find_derivations, find_jobs, read_logs
-from services.models import AssetRecord, DerivationRecord
+from services.models import AssetRecord, DerivationRecord, WebhookDeliveryRecord
 from services.resources import Resources
+from services.webhooks import find_deliveries
 
 
 class Context:
@@ -101,6 +102,17 @@ class Context:
             async with self.resources.database.connect() as connection:
                 found = await find_derivations(connection, ids)
             return [found[job_id] for job_id in ids]
+
+        return DataLoader(load, cache=self._remembers)
+
+    @cached_property
+    def webhooks(self) -> DataLoader[UUID, list[WebhookDeliveryRecord]]:
+        """The latest deliveries of jobs' webhooks."""
+
+        async def load(ids: list[UUID]) -> list[list[WebhookDeliveryRecord]]:
+            async with self.resources.database.connect() as connection:
+                found = await find_deliveries(connection, ids)
+            return [found.get(job_id, []) for job_id in ids]
 
         return DataLoader(load, cache=self._remembers)
 

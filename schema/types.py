@@ -9,6 +9,7 @@ from strawberry import ID, Private
 from strawberry.scalars import JSON
 
 from schema.context import Operation
+from schema.webhooks import WebhookDelivery
 from services.catalog import ProviderSpec
 from services.cursors import job_cursor, job_position
 from services.errors import AssetNotFound, InvalidInput
@@ -17,6 +18,7 @@ from services.lifecycle import JobStatus
 from services.models import AssetRecord, AssetStatus, AssetType, DerivationRecord
 from services.updates import JobUpdate as Update
 from services.updates import StreamItem, UpdateKind
+from services.webhooks import MOST_SHOWN
 
 _LONGEST_LINK_S: Final = 7 * 24 * 3600
 """What S3 allows for a presigned URL (Signature Version 4)."""
@@ -213,6 +215,16 @@ class AssetJob(Node):
     async def derivation(self, info: Operation) -> AssetDerivation:
         """Load what it derives from."""
         return AssetDerivation.of(await info.context.derivations.load(self.job_id), self.input_hash)
+
+    @strawberry.field(
+        description="What the webhook was to be told, the oldest first: a delivery each time that the job became "
+        f"final, the latest {MOST_SHOWN} of them."
+    )
+    async def webhook_deliveries(self, info: Operation) -> list[WebhookDelivery]:
+        """Load the log of the webhook."""
+        if self.webhook_url is None:
+            return []
+        return [WebhookDelivery.of(record) for record in await info.context.webhooks.load(self.job_id)]
 
     @strawberry.field(description="The job's transitions, oldest first.")
     async def history(

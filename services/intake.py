@@ -45,12 +45,14 @@ class InputLimits:
         snapshot_bytes: of loreSnapshot, likewise.
         depth: lists and objects inside each other, of both.
         references: ids of one kind.
+        webhooks: whether there may be a webhookUrl at all.
     """
 
     prompt_bytes: int = 64 * 1024
     snapshot_bytes: int = 256 * 1024
     depth: int = 32
     references: int = 1000
+    webhooks: bool = True
 
 
 BY_DEFAULT: Final = InputLimits()
@@ -137,7 +139,7 @@ def accept(
         requested_by=requested_by,
         idempotency_key=_optional_name(request.idempotency_key, (*path, "idempotencyKey")),
         input_hash="",
-        webhook_url=_webhook_url(request.webhook_url, (*path, "webhookUrl")),
+        webhook_url=_webhook_url(request.webhook_url, (*path, "webhookUrl"), is_on=limits.webhooks),
         timeout_s=_optional_within(request.timeout_s, 1, _LONGEST_RUN_S, (*path, "timeoutSeconds")),
         run_at=_instant(request.run_at, (*path, "runAt")),
     )
@@ -181,9 +183,12 @@ def _optional_name(value: str | None, path: Path) -> str | None:
     return None if value is None else check_name(value, path)
 
 
-def _webhook_url(value: str | None, path: Path) -> str | None:
+def _webhook_url(value: str | None, path: Path, *, is_on: bool) -> str | None:
     if value is None:
         return None
+    if not is_on:
+        # Not taken and then never called; nor called without a signature.
+        raise InvalidInput(path, "cannot be called: webhooks are not switched on here")
     if len(value) > _LONGEST_URL:
         raise InvalidInput(path, f"is longer than {_LONGEST_URL} characters")
     if _UNPRINTABLE.search(value) or _NOT_IN_URLS.search(value):

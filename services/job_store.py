@@ -122,6 +122,17 @@ WITH wanted AS (
         storage_key text, duration_seconds float8, details jsonb)
     WHERE m.event = 'SUCCEED'
     RETURNING *
+), told AS (
+    INSERT INTO webhook_deliveries (job_id, seq, payload)
+    SELECT m.id, m.seq, json_build_object(
+        'type', 'job.' || lower(m.status::text),
+        'timestamp', m.finished_at,
+        'data', json_build_object(
+            'jobId', m.id, 'worldId', m.world_id, 'status', m.status, 'seq', m.seq,
+            'assetType', m.asset_type, 'provider', m.provider, 'modelId', m.model_id,
+            'attempt', m.attempt, 'errorCode', m.error_code, 'errorMessage', left(m.error_message, 1000),
+            'assetId', m.asset ->> 'id', 'createdAt', m.created_at, 'finishedAt', m.finished_at))
+    FROM m WHERE m.webhook_url IS NOT NULL AND m.finished_at IS NOT NULL
 ), l AS (
     INSERT INTO transitions
         (job_id, seq, world_id, event, status, previous_status, attempt, error_code, error_message, at)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    JSON,
     BigInteger,
     CheckConstraint,
     Column,
@@ -50,6 +51,18 @@ class AssetStatus(StrEnum):
     DELETED = "DELETED"
 
 
+class WebhookStatus(StrEnum):
+    """What became of telling a webhook that a job is final. Each comment names who moves it there."""
+
+    PENDING = "PENDING"  # the statement that made the job final; the sender, while tries are left
+    DELIVERED = "DELIVERED"  # the sender, when the target answered 2xx
+    FAILED = "FAILED"  # the sender, after the last try or a 410
+
+
+MOST_TRIES: Final = 10
+"""Of one webhook delivery."""
+
+
 def new_id() -> UUID:
     """Return a UUIDv7 (RFC 9562), so that ids sort by creation time."""
     return uuid7()
@@ -73,6 +86,7 @@ JOB_STATUS: Final = _enum(JobStatus, "job_status")
 JOB_EVENT: Final = _enum(Event, "job_event")
 ASSET_TYPE: Final = _enum(AssetType, "asset_type")
 ASSET_STATUS: Final = _enum(AssetStatus, "asset_status")
+WEBHOOK_STATUS: Final = _enum(WebhookStatus, "webhook_status")
 _INSTANT: Final[Any] = DateTime(timezone=True)
 _TEXTS: Final[Any] = ARRAY(Text)
 _NOW: Final = text("clock_timestamp()")
@@ -288,3 +302,50 @@ class Asset(AssetRecord, table=True):
 
     content_removed_at: datetime | None = Field(default=None, sa_type=_INSTANT)
     """When the content of a deleted asset had gone from storage; null while that is still to be done."""
+
+
+class WebhookDeliveryRecord(SQLModel):
+    """One thing to tell a job's webhook: that the job became final with this transition."""
+
+    id: UUID = Field(primary_key=True, sa_column_kwargs={"server_default": text("gen_random_uuid()")})
+    """The `webhook-id`, the same on every try."""
+    job_id: UUID
+    seq: int
+    status: WebhookStatus = Field(
+        sa_type=WEBHOOK_STATUS, sa_column_kwargs={"server_default": WebhookStatus.PENDING.value}
+    )
+    attempts: int = Field(sa_column_kwargs={"server_default": "0"})
+    """Tries whose outcome is known."""
+    next_attempt_at: datetime | None = Field(sa_type=_INSTANT, sa_column_kwargs={"server_default": _NOW})
+    last_status_code: int | None = None
+    last_error: str | None = Field(default=None, sa_type=Text)
+    tries: list[JsonObject] = Field(sa_type=JSONB, sa_column_kwargs={"server_default": text("'[]'")})
+    """Each try, the oldest first: `at`, `took_ms`, `status_code`, `error`."""
+    created_at: datetime = Field(sa_type=_INSTANT, sa_column_kwargs={"server_default": _NOW})
+    delivered_at: datetime | None = Field(default=None, sa_type=_INSTANT)
+
+
+class WebhookDelivery(WebhookDeliveryRecord, table=True):
+    """The table of webhook deliveries: both the outbox of the sender and the log that clients read."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id"], ["jobs.id"], "fk_webhook_deliveries_job", ondelete="CASCADE"),
+        CheckConstraint(f"attempts BETWEEN 0 AND {MOST_TRIES}", "ck_webhook_deliveries_attempts"),
+        CheckConstraint(
+            "(next_attempt_at IS NOT NULL) = (status = 'PENDING')", "ck_webhook_deliveries_next_attempt"
+        ),
+        CheckConstraint("lease_expires_at IS NULL OR status = 'PENDING'", "ck_webhook_deliveries_lease"),
+        CheckConstraint(
+            "(delivered_at IS NOT NULL) = (status = 'DELIVERED')", "ck_webhook_deliveries_delivered_at"
+        ),
+        Index("uq_webhook_deliveries_job", "job_id", "seq", unique=True),
+        Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("status = 'PENDING'")),
+        Index("ix_webhook_deliveries_ended", "created_at", postgresql_where=text("status <> 'PENDING'")),
+    )
+
+    payload: Any = Field(sa_type=JSON)
+    """The body: `json` keeps its text, so that every try sends the same bytes."""
+    fencing_token: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    lease_expires_at: datetime | None = Field(default=None, sa_type=_INSTANT)
+    """Until when one sender alone may send it."""

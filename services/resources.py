@@ -31,6 +31,8 @@ from services.storage import LocalStorage, S3Storage, Storage, signing_secret
 from services.streams import Streams
 from services.tokens import Tokens, open_tokens
 from services.uploads import Uploads
+from services.webhook_signing import Signer, open_signer
+from services.webhooks import Bell
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -68,6 +70,8 @@ class Resources:
     assets: Assets
     uploads: Uploads
     mutation_rate: MutationRate | None
+    webhook_signer: Signer | None
+    webhook_bell: Bell
 
 
 def parts_to_embed(settings: Settings) -> frozenset[Part]:
@@ -148,6 +152,8 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
         publisher = Publisher(redis)
         feed = Feed(redis)
         dispatcher = Dispatcher(database, queues)
+        signer = open_signer(settings, embedded=Part.POSTGRES in endpoints.embedded)
+        limits = _input_limits(settings, webhooks=signer is not None)
         yield Resources(
             settings=settings,
             endpoints=endpoints,
@@ -162,20 +168,23 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
             feed=feed,
             streams=Streams(database, feed),
             dispatcher=dispatcher,
-            jobs=Jobs(database, catalog, dispatcher, publisher, _input_limits(settings)),
+            jobs=Jobs(database, catalog, dispatcher, publisher, limits),
             tokens=open_tokens(settings),
             assets=Assets(database, storage),
             uploads=Uploads(storage),
             mutation_rate=_mutation_rate(settings, redis),
+            webhook_signer=signer,
+            webhook_bell=Bell(),
         )
 
 
-def _input_limits(settings: Settings) -> InputLimits:
+def _input_limits(settings: Settings, *, webhooks: bool) -> InputLimits:
     return InputLimits(
         prompt_bytes=settings.max_prompt_bytes,
         snapshot_bytes=settings.max_snapshot_bytes,
         depth=settings.max_json_depth,
         references=settings.max_references,
+        webhooks=webhooks,
     )
 
 

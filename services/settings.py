@@ -1,5 +1,6 @@
 """The configuration of every process, read once from the environment and `.env`, validated at the start."""
 
+import base64
 import ipaddress
 import os
 from collections.abc import Mapping
@@ -35,6 +36,9 @@ _CREDENTIAL_SOURCES: Final = (
 
 _MUTATIONS_PER_S: Final = 50.0
 """By default, where callers are known: all would share one bound elsewhere."""
+_MOST_WEBHOOK_SECRETS: Final = 3
+_WEBHOOK_SECRET_BYTES: Final = range(24, 65)
+"""What Standard Webhooks asks of a symmetric key."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -83,6 +87,8 @@ class Settings(BaseSettings):
     s3_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_public_endpoint_url: AnyHttpUrl | None = None
     signing_secret: SecretStr | None = Field(default=None, min_length=32)
+    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    webhook_private: bool = False
 
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_upload_bytes: int = Field(default=100 * 1024 * 1024, ge=1)
@@ -171,6 +177,19 @@ class Settings(BaseSettings):
         origins = [origin.strip() for origin in value.split(",") if origin.strip()]
         return frozenset(_origin(origin) for origin in origins)
 
+    @field_validator("webhook_secrets", mode="before")
+    @classmethod
+    def are_webhook_secrets(cls, value: object) -> object:
+        """Secrets of webhooks are written apart by commas, each as Standard Webhooks spells it."""
+        if not isinstance(value, str):
+            return value
+        found = [secret.strip() for secret in value.split(",") if secret.strip()]
+        if len(found) > _MOST_WEBHOOK_SECRETS:
+            raise ValueError(f"must be {_MOST_WEBHOOK_SECRETS} secrets at the most: each signs every delivery")
+        if not all(map(_is_webhook_secret, found)):
+            raise ValueError("must be secrets such as whsec_… (base64 of 24 to 64 bytes), apart by commas")
+        return tuple(found)
+
     @property
     def uses_aws(self) -> bool:
         """Whether SQS is configured, be it AWS itself or a server at `AWS_ENDPOINT_URL`."""
@@ -252,6 +271,15 @@ def _origin(text: str) -> str:
         raise ValueError("must be origins: a scheme, a host and perhaps a port, without a path")
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     return f"{url.scheme}://{host}" + ("" if port in {None, _DEFAULT_PORTS[url.scheme]} else f":{port}")
+
+
+def _is_webhook_secret(text: str) -> bool:
+    prefix, _, encoded = text.partition("_")
+    try:
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except ValueError:
+        return False
+    return prefix == "whsec" and len(key) in _WEBHOOK_SECRET_BYTES
 
 
 def is_loopback(host: str) -> bool:

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.errors import AssetNotFound, Forbidden, StorageUnavailable
+from services.kept_secrets import kept_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,16 +253,7 @@ class S3Storage:
 
 def signing_secret(home: Path) -> bytes:
     """Return the secret of this home's signed URLs, made at the first call."""
-    path = home / _KEY_FILE
-    if not path.exists():
-        descriptor, name = tempfile.mkstemp(dir=home, prefix=".")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode())
-        # Linked once it is whole: of processes that start together one wins, and none reads an empty secret.
-        with suppress(FileExistsError):
-            path.hardlink_to(name)
-        Path(name).unlink()
-    return path.read_bytes()
+    return kept_secret(home / _KEY_FILE, lambda: secrets.token_hex(32)).encode()
 
 
 async def _write(file: IO[bytes], content: AsyncIterator[bytes]) -> Stored:

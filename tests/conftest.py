@@ -24,6 +24,7 @@ from services.settings import Settings, load_settings
 from services.supervision import Supervisor
 from tests.processes import ROOT, Process
 
+WEBHOOK_SECRET = "whsec_bG9yZWtlZXBlcidzIG93biB0ZXN0IHNlY3JldCE="
 _OURS = ("LOREKEEPER_", "AWS_", "SQS_", "DATABASE_URL", "REDIS_URL")
 
 Opener = Callable[..., Awaitable[Resources]]
@@ -170,6 +171,7 @@ def environment(stack: Mapping[Part, Endpoint], database_url: str, tmp_path: Pat
         "SQS_QUEUE_NAME": f"test-{uuid4().hex}",
         "LOREKEEPER_HOME": str(tmp_path / "home"),
         "LOREKEEPER_SIMULATOR": "true",
+        "LOREKEEPER_WEBHOOK_SECRETS": WEBHOOK_SECRET,
         "LOREKEEPER_LEASE_S": "3",
         "LOREKEEPER_HEARTBEAT_S": "1",
         "LOREKEEPER_RETRY_BASE_S": "0.1",

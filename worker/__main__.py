@@ -22,6 +22,10 @@ from worker.leases import Leases
 from worker.maintenance import Maintenance
 from worker.providers import build_providers
 from worker.runner import Runner
+from worker.webhooks import open_sender
+
+_LAST_WEBHOOKS = timedelta(seconds=2)
+"""How long webhooks that are being called may go on after the last job. What is cut is sent again."""
 
 log = structlog.get_logger("worker")
 
@@ -50,11 +54,14 @@ async def work(settings: Settings) -> None:
         )
         runner = Runner(resources, providers, leases)
         consumer = Consumer(resources, runner)
+        sender = await stack.enter_async_context(open_sender(resources))
         # Two circles: what delivers results must outlive what takes on new work.
         outer = await stack.enter_async_context(Supervisor())
         outer.start("publisher", resources.publisher.run)
         outer.start("feed", resources.feed.run)
         outer.start("heartbeat", leases.run)
+        if sender is not None:
+            outer.start("webhooks", sender.run)
         await stack.enter_async_context(resources.feed.listen(CANCELLED_CHANNEL, leases))
         async with Supervisor() as inner:
             inner.start("dispatcher", resources.dispatcher.run)
@@ -65,6 +72,8 @@ async def work(settings: Settings) -> None:
             log.info("worker.stopping")
             await consumer.stop()
         await runner.finish(timedelta(seconds=settings.shutdown_grace_s))
+        if sender is not None:
+            await sender.finish(_LAST_WEBHOOKS)
         try:
             async with asyncio.timeout(1):
                 await resources.publisher.drain()

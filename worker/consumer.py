@@ -36,6 +36,7 @@ class Consumer:
         self._queues = resources.queues
         self._poller = Poller(resources.queues, lambda delivery: runner.hide(delivery, timedelta()))
         self._publisher = resources.publisher
+        self._webhook_bell = resources.webhook_bell
         self._lease = resources.settings.lease
         self._runner = runner
         self._stopping = asyncio.Event()
@@ -151,6 +152,7 @@ class Consumer:
                 if not future.done():
                     future.set_result(what_became(move, taken))
         self._publisher.publish(map(JobUpdate.of_move, taken.values()))
+        self._webhook_bell.ring(taken.values())
         return taken
 
     def _put_off(self, delivery: Delivery, refusal: Refusal) -> None:

@@ -25,6 +25,7 @@ from services.outbox import expected_messages, overdue
 from services.resources import Resources
 from services.retention import prune
 from services.updates import JobUpdate
+from services.webhooks import prune_deliveries
 
 LOCK: Final = 0x75706B65  # "upke"; the advisory lock that lets one worker at a time do it
 _MOST: Final = 1000
@@ -48,6 +49,7 @@ class Maintenance:
         self._queues = resources.queues
         self._dispatcher = resources.dispatcher
         self._publisher = resources.publisher
+        self._webhook_bell = resources.webhook_bell
         self._assets = resources.assets
         self._interval = timedelta(seconds=settings.maintenance_s)
         self._grace = settings.lease * 0.1
@@ -87,6 +89,7 @@ class Maintenance:
         if ended:
             log.info("maintenance.ended", jobs=len(ended))
         self._publisher.publish(map(JobUpdate.of_move, ended.values()))
+        self._webhook_bell.ring(ended.values())
         return [job for job in jobs if job.id not in ended]
 
     async def _overdue(self, patience: timedelta, *, doubling: bool = False) -> list[JobRecord]:
@@ -108,8 +111,10 @@ class Maintenance:
     async def _prune(self) -> None:
         for _ in range(_MOST_BATCHES if self._retention else 0):
             async with self._database.connect() as connection:
-                if await prune(connection, older_than=self._retention, most=_MOST) < _MOST:
-                    return
+                history = await prune(connection, older_than=self._retention, most=_MOST)
+                deliveries = await prune_deliveries(connection, older_than=self._retention, most=_MOST)
+            if max(history, deliveries) < _MOST:
+                return
 
     async def _remove_content(self) -> None:
         with suppress(TimeoutError):

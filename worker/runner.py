@@ -51,6 +51,7 @@ class Runner:
         self._database = resources.database
         queues = resources.queues
         self._publisher = resources.publisher
+        self._webhook_bell = resources.webhook_bell
         self._storage = resources.storage
         self._providers = providers
         self._leases = leases
@@ -267,6 +268,7 @@ class Runner:
         async with self._database.connect() as connection:
             taken = await advance(connection, moves)
         self._publisher.publish(map(JobUpdate.of_move, taken.values()))
+        self._webhook_bell.ring(taken.values())
         return [what_became(move, taken) for move in moves]
 
 

@@ -22,13 +22,14 @@ from services.errors import ConfigurationError
 from services.lifecycle import Event, JobStatus
 from services.local_stack import Endpoint, Part
 from services.migrating import alembic_config, migrate, require_current
-from services.models import AssetStatus, AssetType, Job, Xid8
+from services.models import AssetStatus, AssetType, Job, WebhookStatus, Xid8
 
 ENUMS: Final[Mapping[str, type[StrEnum]]] = {
     "job_status": JobStatus,
     "job_event": Event,
     "asset_type": AssetType,
     "asset_status": AssetStatus,
+    "webhook_status": WebhookStatus,
 }
 CHECKS: Final = text("""
 SELECT conrelid::regclass::text AS of, conname AS name, pg_get_constraintdef(oid) AS rule
