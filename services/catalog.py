@@ -108,6 +108,9 @@ LOCAL: Final = ProviderSpec(
 )
 
 
-def build_catalog(*, simulator: bool) -> Catalog:
-    """Return what this installation offers."""
-    return Catalog([LOCAL, SIMULATOR] if simulator else [LOCAL])
+BUILT_IN: Final = frozenset({LOCAL.name, SIMULATOR.name})
+
+
+def build_catalog(*, simulator: bool, others: Iterable[ProviderSpec] = ()) -> Catalog:
+    """Return what this installation offers, `others` being those of other packages."""
+    return Catalog([LOCAL, *([SIMULATOR] if simulator else []), *others])

@@ -1,6 +1,6 @@
 """Opening what a process needs, in order, and closing it in reverse; imports open nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +22,7 @@ from services.jobs import Jobs
 from services.local_sqs import LOCAL_CREDENTIAL
 from services.local_stack import LocalStackNotRunning, Part, read_stack
 from services.mutation_rate import MutationRate
+from services.plugins import Plugin, load_plugins
 from services.queue_operations import QueueOperations
 from services.queue_watch import QueueWatch
 from services.queues import Queues
@@ -54,6 +55,7 @@ class Resources:
 
     settings: Settings
     endpoints: Endpoints
+    plugins: Sequence[Plugin]
     catalog: Catalog
     database: Database
     redis: Redis
@@ -148,7 +150,8 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
         )
         operations = QueueOperations(list(queues), allow_purge=settings.allow_purge)
         storage = await _open_storage(stack, settings, endpoints, session)
-        catalog = build_catalog(simulator=settings.simulator_enabled)
+        plugins = load_plugins()
+        catalog = build_catalog(simulator=settings.simulator_enabled, others=[plugin.spec for plugin in plugins])
         publisher = Publisher(redis)
         feed = Feed(redis)
         dispatcher = Dispatcher(database, queues)
@@ -157,6 +160,7 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
         yield Resources(
             settings=settings,
             endpoints=endpoints,
+            plugins=plugins,
             catalog=catalog,
             database=database,
             redis=redis,

@@ -11,7 +11,7 @@ from worker.consumer import Consumer
 from worker.handlers import register_handler
 from worker.handlers.asset_generation import JOB_TYPE, generate_asset
 from worker.leases import Leases
-from worker.providers import build_providers
+from worker.providers.registry import build_providers
 from worker.runner import Runner
 
 register_handler(JOB_TYPE, generate_asset)
@@ -29,7 +29,8 @@ class InProcessWorker:
             lease=settings.lease,
             heartbeat=timedelta(seconds=settings.heartbeat_s),
         )
-        self.runner = Runner(resources, build_providers(simulator=True), self.leases)
+        providers = build_providers(simulator=True, plugins=resources.plugins)
+        self.runner = Runner(resources, providers, self.leases)
         self.consumer = Consumer(resources, self.runner)
 
     @asynccontextmanager

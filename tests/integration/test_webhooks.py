@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from email.utils import format_datetime
 from typing import Any, Final
 from uuid import UUID
 
+import httpx
 import pytest
 from aiohttp import web
 from sqlalchemy import text
@@ -25,6 +27,7 @@ from services.webhooks import claim_due, find_deliveries
 from tests.asking import ask
 from tests.conftest import WEBHOOK_SECRET, Opener, recorded_statements, until
 from tests.factories import a_request, an_asset
+from tests.processes import ROOT
 from worker import webhooks
 from worker.webhooks import WebhookSender, open_sender
 
@@ -347,3 +350,18 @@ async def test_what_waits_for_its_next_try_does_not_keep_others(resources: Resou
     async with sending(resources):
         await settled(resources, job_id)
     assert [json.loads(call.body)["data"]["jobId"] for call in target.calls] == [str(job_id)]
+
+
+async def test_the_readmes_receiver_knows_who_calls(resources: Resources, target: Target) -> None:
+    (code,) = re.findall(r"```python\n(from standardwebhooks.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    receiver: dict[str, Any] = {}
+    exec(code.replace("whsec_…", WEBHOOK_SECRET), receiver)  # noqa: S102 - our own words
+    job_id = await ended(resources, target.url)
+    async with sending(resources):
+        await settled(resources, job_id)
+    (call,) = target.calls
+    transport = httpx.ASGITransport(receiver["app"])
+    async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
+        for body, code_of_answer in ((call.body, 204), (call.body + b" ", 401)):
+            headers = {name: value for name, value in call.headers.items() if name.startswith("webhook-")}
+            assert (await client.post("/hook", content=body, headers=headers)).status_code == code_of_answer
