@@ -1,5 +1,6 @@
 """The whole path by processes as a newcomer runs them: everything embedded, or the parts apart."""
 
+import hashlib
 import io
 import json
 import re
@@ -64,6 +65,35 @@ async def test_quickstart_of_the_readme(start: Start, tmp_path: Path) -> None:
     stack = json.loads((tmp_path / "home" / "stack.json").read_text())
     assert set(stack) == {"postgres", "redis", "sqs"}
     assert all(psutil.pid_exists(part["pid"]) and part["url"] for part in stack.values())
+
+
+BEGINNINGS = {
+    "IMAGE": b"\x89PNG\r\n",
+    "MAP": b"\x89PNG\r\n",
+    "VIDEO": b"\0\0\0\x20ftypisom",
+    "AUDIO": b"RIFF",
+    "PDF": b"%PDF-1.",
+}
+
+
+@pytest.mark.timeout(180)
+async def test_one_of_each_type_as_the_readme_asks_for_them(start: Start) -> None:
+    server = start("server.py")
+    server.wait_for("worker.ready")
+    answer = ask(server.url, block("graphql", "mutation OneOfEach"))
+    assert "errors" not in answer, answer
+    made = {}
+    for name, created in answer["data"].items():
+        last = (await follow(server.url, created["job"]))[-1]
+        assert last["status"] == "SUCCEEDED", (name, last)
+        query = "query($id: ID!) { job(id: $id) { asset { assetType sizeBytes durationSeconds checksum } } }"
+        found = ask(server.url, query, {"id": created["job"]["id"]})["data"]["job"]["asset"]
+        async with httpx.AsyncClient() as client:
+            content = (await client.get(last["job"]["asset"]["downloadUrl"])).content
+        assert content.startswith(BEGINNINGS[found["assetType"]]), name
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (found["sizeBytes"], found["checksum"])
+        made[found["assetType"]] = found["durationSeconds"]
+    assert made == {"IMAGE": None, "MAP": None, "VIDEO": 5, "AUDIO": 30, "PDF": None}
 
 
 async def test_ctrl_c_leaves_no_process_behind(start: Start, tmp_path: Path) -> None:
