@@ -34,7 +34,11 @@ class Consumer:
     def __init__(self, resources: Resources, runner: Runner) -> None:
         self._database = resources.database
         self._queues = resources.queues
-        self._poller = Poller(resources.queues, lambda delivery: runner.hide(delivery, timedelta()))
+        self._poller = Poller(
+            resources.queues,
+            lambda delivery: runner.hide(delivery, timedelta()),
+            keep=resources.settings.lease / 3,
+        )
         self._publisher = resources.publisher
         self._webhook_bell = resources.webhook_bell
         self._lease = resources.settings.lease

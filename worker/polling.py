@@ -24,8 +24,6 @@ _TURNS: Final = (
     _LOW_FIRST,
 )
 """Who comes first, turn by turn: of ten turns one is for the low, two for the normal. Who has nothing passes."""
-_KEEP: Final = timedelta(seconds=10)
-"""How long a delivery waits here for room, a third of the default visibility; then others may have it."""
 
 
 class Poller:
@@ -38,11 +36,13 @@ class Poller:
     Args:
         queues: the queues.
         give_back: lets others have a delivery.
+        keep: how long a delivery waits for room before it is given back; well within its visibility.
     """
 
-    def __init__(self, queues: Queues, give_back: Callable[[Delivery], None]) -> None:
+    def __init__(self, queues: Queues, give_back: Callable[[Delivery], None], *, keep: timedelta) -> None:
         self._queues = queues
         self._give_back = give_back
+        self._keep_s = keep.total_seconds()
         # What a FIFO queue delivers together is in order, but would run side by side.
         self._most = 1 if queues.keeps_order else BATCH
         self._polls: dict[Urgency, asyncio.Task[None]] = {}
@@ -162,4 +162,4 @@ class Poller:
             self._rich.add(urgency)
         if deliveries:
             self._ready[urgency].extend(deliveries)
-            asyncio.get_running_loop().call_later(_KEEP.total_seconds(), self._drop, urgency, deliveries)
+            asyncio.get_running_loop().call_later(self._keep_s, self._drop, urgency, deliveries)

@@ -95,12 +95,11 @@ async def test_low_jobs_do_not_starve_while_urgent_ones_keep_coming(worker: InPr
     assert max(place for place, priority in enumerate(order) if priority == 0) < 110, order
 
 
-async def test_what_finds_no_room_is_given_back(open_services: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_finds_no_room_is_given_back(open_services: Opener) -> None:
     """Falls without `_drop`: others would wait for its visibility to end."""
-    monkeypatch.setattr("worker.polling._KEEP", timedelta(milliseconds=200))
     resources = await open_services()
     returned: list[Delivery] = []
-    poller = Poller(resources.queues, returned.append)
+    poller = Poller(resources.queues, returned.append, keep=timedelta(milliseconds=200))
     await ask(resources, [0, 9])
     (first,) = await poller.receive(1)
     await until(lambda: len(returned) == 1)
