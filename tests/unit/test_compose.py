@@ -35,7 +35,8 @@ def _names(field: str) -> set[str]:
 def _settings(service: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name, value in SERVICES[service]["environment"].items():
         assert isinstance(value, str), f"{name}: YAML reads {value!r} where the environment has strings"
-        monkeypatch.setenv(name, value)
+        # `${NAME:-default}`, as Compose reads it where the name is not set.
+        monkeypatch.setenv(name, re.sub(r"\$\{\w+:-(.*?)\}", r"\1", value))
     return load_settings()
 
 
