@@ -76,6 +76,8 @@ class Dispatcher:
         self._database = database
         self._queues = queues
         self._most_delay = timedelta() if queues.keeps_order else MOST_DELAY
+        self._under_way: set[UUID] = set()
+        """Jobs that this process is about to send, which a sweep leaves alone."""
         self._batcher: Batcher[JobRecord, None] = Batcher(self._send_logged, most=_MOST, linger=_LINGER)
 
     def submit(self, jobs: Iterable[JobRecord]) -> None:
@@ -87,6 +89,7 @@ class Dispatcher:
             if self._batcher.pending < _MOST_PENDING and (
                 job.run_at is None or job.run_at - now < self._most_delay
             ):
+                self._under_way.add(job.id)
                 self._batcher.put_nowait(job)
 
     async def drain(self) -> None:
@@ -105,12 +108,13 @@ class Dispatcher:
             await asyncio.sleep(_SWEEP_EVERY.total_seconds())
 
     async def sweep(self) -> int:
-        """Send what was left behind, oldest first; returns how many jobs."""
+        """Send what was left behind, what is due first in front; returns how many jobs."""
         async with self._database.transaction() as connection:
             # Held for the transaction, so that two sweeps never send the same job.
             if not (await connection.execute(text(f"SELECT pg_try_advisory_xact_lock({_SWEEP_LOCK})"))).scalar():
                 return 0
-            jobs = await unsent(connection, older_than=_SWEEP_AGE, horizon=self._most_delay, most=_MOST)
+            found = await unsent(connection, older_than=_SWEEP_AGE, horizon=self._most_delay, most=_MOST)
+            jobs = [job for job in found if job.id not in self._under_way]
             if jobs:
                 log.info("dispatch.swept", jobs=len(jobs))
                 await self._send(jobs)
@@ -130,6 +134,8 @@ class Dispatcher:
             await self._send(jobs)
         except Unavailable as error:
             log.warning("dispatch.deferred", jobs=len(jobs), error=str(error), cause=repr(error.__cause__))
+        finally:
+            self._under_way.difference_update(job.id for job in jobs)
         return [None] * len(jobs)
 
     async def _send(self, jobs: Sequence[JobRecord]) -> None:

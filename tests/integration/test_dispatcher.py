@@ -1,5 +1,7 @@
 """The way of committed jobs into SQS."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +12,9 @@ from services.dispatcher import job_of
 from services.errors import Unavailable
 from services.job_queries import find_jobs
 from services.job_store import create
+from services.queues import Urgency
 from services.resources import Resources
+from services.sqs import Message
 from tests.conftest import Opener, until
 from tests.factories import a_new_job, a_request
 
@@ -80,6 +84,25 @@ async def test_what_a_crash_left_between_commit_and_send_is_swept(services: Reso
     await age(services)
     assert await services.dispatcher.sweep() == 25
     assert await received(services) == sorted(str(moved.job.id) for moved in made)
+
+
+async def test_what_is_under_way_is_not_swept(services: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process under load takes longer than a sweep allows. Falls without `_under_way`: SQS gets it twice."""
+    gate, send = asyncio.Event(), services.queues.send
+
+    async def send_later(messages: Sequence[tuple[Urgency, Message]]) -> list[bool]:
+        await gate.wait()
+        return await send(messages)
+
+    monkeypatch.setattr(services.queues, "send", send_later)
+    creation = await services.jobs.create(a_request(), ANONYMOUS)
+    await age(services)
+    sweeping = asyncio.create_task(services.dispatcher.sweep())
+    await asyncio.wait((sweeping,), timeout=1)
+    gate.set()
+    await services.dispatcher.drain()
+    assert await sweeping == 0
+    assert await received(services) == [str(creation.state.job.id)]
 
 
 async def test_nothing_is_sent_for_a_job_that_was_rolled_back(services: Resources) -> None:

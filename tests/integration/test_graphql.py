@@ -239,7 +239,7 @@ async def test_cancel_and_retry_move_the_job_or_conflict(ask: Ask) -> None:
 async def test_providers_tell_what_they_make(ask: Ask) -> None:
     answer = await ask("{ providers { name assetTypes models promptSchema(assetType: IMAGE) } }")
     local, simulator = answer["data"]["providers"]
-    assert (local["name"], local["assetTypes"]) == ("local", ["AUDIO", "IMAGE", "MAP", "PDF"])
+    assert (local["name"], local["assetTypes"]) == ("local", ["AUDIO", "IMAGE", "MAP", "PDF", "VIDEO"])
     assert local["promptSchema"]["required"] == ["description"]
     assert len(simulator["assetTypes"]) == 5
 
