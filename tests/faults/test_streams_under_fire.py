@@ -37,7 +37,7 @@ TOGETHER: Final = 10
 AT_ONCE: Final = 8
 """Jobs that one subscriber follows."""
 BOUND_S: Final = 20
-"""How long after the last transition a stream may take to tell it, where its own connection holds."""
+"""How long after the last transition a stream may take to tell it."""
 LATE_S: Final = 2
 
 
@@ -50,15 +50,6 @@ class Way:
     cut_redis: bool = False
     kill_redis: bool = False
     cut_clients: bool = False
-
-    @property
-    def within_s(self) -> int:
-        """How long after the last transition a stream may take to tell it.
-
-        A client that is cut every few kilobytes gets on from one connection to the next, and a Redis that is
-        killed every second is mostly away: there the speed of the machine counts, more than that of the streams.
-        """
-        return 3 * BOUND_S if self.cut_clients or self.kill_redis else BOUND_S
 
 
 WAYS: Final = {
@@ -100,7 +91,7 @@ async def test_nothing_is_missed_repeated_or_reordered(parts: System, way: Way) 
         await parts.settle(within_s=120)
         await create_together(parts, [{"worldId": world, "priority": MARKER} for world in WORLDS])
         await parts.settle()
-        await crowd.check(await parts.histories(), within_s=way.within_s)
+        await crowd.check(await parts.histories(), within_s=BOUND_S)
         print(f"\n{crowd}")
 
 
