@@ -1,4 +1,4 @@
-"""What comes together travels together: a batcher turns many single calls into few that take many items."""
+"""What comes together travels together: many single calls become few that take many items, some of which fail."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -115,3 +115,26 @@ async def answering(batch: "Waiting[Item, Outcome]") -> AsyncIterator[None]:
                 future.set_exception(error)
                 future.exception()  # whoever put the item without waiting for it has nobody to be told
         raise
+
+
+async def in_parts(parts: Sequence[tuple[Sequence[int], Awaitable[Sequence[bool]]]], number: int) -> list[bool]:
+    """Await calls that each do a part of some entries; returns for each entry whether it was done.
+
+    Args:
+        parts: the places of a part's entries, and the call, which returns for each of them whether it was done.
+            One that fails leaves its own entries undone.
+        number: of all entries.
+
+    Raises:
+        Exception: what the first call raised, where every one failed.
+    """
+    outcomes = await asyncio.gather(*(call for _, call in parts), return_exceptions=True)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if failures and len(failures) == len(parts):
+        raise failures[0]
+    done = [False] * number
+    for (places, _), flags in zip(parts, outcomes, strict=True):
+        if not isinstance(flags, BaseException):
+            for place, flag in zip(places, flags, strict=True):
+                done[place] = flag
+    return done

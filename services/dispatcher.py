@@ -6,7 +6,6 @@ claim the job.
 """
 
 import asyncio
-import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,10 +19,10 @@ from sqlalchemy import text
 from services.batching import Batcher
 from services.database import Database
 from services.errors import QueueUnavailable, Unavailable
+from services.messages import MOST_DELAY, Message
 from services.models import JobRecord
 from services.outbox import mark_sent, unsent
 from services.queues import Queues, Urgency
-from services.sqs import MOST_DELAY, Message
 
 _LINGER: Final = timedelta(milliseconds=3)
 _MOST: Final = 100
@@ -51,8 +50,7 @@ def message_of(job: JobRecord) -> Message:
             "priority": str(job.priority),
         },
         wait=wait,
-        # SQS wants ASCII there, and a world's name may be anything.
-        group=hashlib.sha256(job.world_id.encode()).hexdigest(),
+        group=job.world_id,
         deduplication_id=f"{job.id}-{job.send_count}",
     )
 

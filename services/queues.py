@@ -5,9 +5,11 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from services.sqs import BATCH, LONG_POLL, Delivery, Message, Queue
+from services.batching import in_parts
+from services.messages import Delivery, Message
+from services.sqs import BATCH, LONG_POLL, Queue
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
@@ -25,12 +27,12 @@ class Urgency(StrEnum):
     NORMAL = "normal"
     LOW = "low"
 
-    @classmethod
-    def of(cls, priority: int) -> Self:
+    @staticmethod
+    def of(priority: int) -> "Urgency":
         """Return the urgency of a priority: 7 to 9, 3 to 6, 0 to 2."""
         if priority >= _HIGH_FROM:
-            return cls("high")
-        return cls("normal" if priority >= _NORMAL_FROM else "low")
+            return Urgency.HIGH
+        return Urgency.NORMAL if priority >= _NORMAL_FROM else Urgency.LOW
 
 
 class Queues:
@@ -105,12 +107,9 @@ class Queues:
 
     async def bury(self, deliveries: Sequence[tuple[Delivery, str]]) -> None:
         """Move deliveries that cannot be read to the dead letters of their queue, each with its reason."""
+        own = _by_queue([self._by_name[delivery.queue] for delivery, _ in deliveries])
         await asyncio.gather(
-            *(
-                queue.bury([entry for entry in deliveries if entry[0].queue == name])
-                for name, queue in self._by_name.items()
-                if any(delivery.queue == name for delivery, _ in deliveries)
-            )
+            *(queue.bury([deliveries[place] for place in places]) for queue, places in own.items())
         )
 
     async def messages(self) -> int:
@@ -128,17 +127,18 @@ class Queues:
         Raises:
             QueueUnavailable: every call failed.
         """
-        places = defaultdict[Queue, list[int]](list)
-        for place, (queue, _) in enumerate(entries):
-            places[queue].append(place)
-        calls = [call(queue, [entries[place][1] for place in own]) for queue, own in places.items()]
-        outcomes: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if failures and len(failures) == len(outcomes):
-            raise failures[0]
-        done = [False] * len(entries)
-        for own, outcome in zip(places.values(), outcomes, strict=True):
-            if not isinstance(outcome, BaseException):
-                for place, flag in zip(own, outcome, strict=True):
-                    done[place] = flag
-        return done
+        return await in_parts(
+            [
+                (places, call(queue, [entries[place][1] for place in places]))
+                for queue, places in _by_queue([queue for queue, _ in entries]).items()
+            ],
+            len(entries),
+        )
+
+
+def _by_queue(queues: Sequence[Queue]) -> Mapping[Queue, list[int]]:
+    """Return at which places each queue stands."""
+    places = defaultdict[Queue, list[int]](list)
+    for place, queue in enumerate(queues):
+        places[queue].append(place)
+    return places

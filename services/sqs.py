@@ -3,19 +3,20 @@
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from uuid import uuid4
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.backoff import delay
+from services.batching import in_parts
 from services.errors import QueueUnavailable
+from services.messages import Delivery, Message, delivery_of, send_entry, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,6 @@ BATCH: Final = 10
 """The most entries that SQS takes in one call."""
 LONG_POLL: Final = timedelta(seconds=20)
 """The longest that SQS waits for a message before it answers that there is none."""
-MOST_DELAY: Final = timedelta(minutes=15)
-"""The longest that SQS holds a new message back."""
 MOST_VISIBILITY: Final = timedelta(hours=12) - timedelta(minutes=5)
 """The longest that a delivery is hidden at once: SQS allows 12 hours from its receive, which was a while ago."""
 _BATCH_BYTES: Final = 1024 * 1024
@@ -38,49 +37,10 @@ _MAX_RECEIVE_COUNT: Final = 1000
 """Deliveries after which SQS moves a message to the dead-letter queue: deferrals and retries are deliveries
 too, so this is far more than the attempts of any job explain."""
 _REDRIVE_VISIBILITY_S: Final = 60
-_NO_GROUP: Final = "-"
 _GONE: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 
 log = structlog.get_logger(__name__)
 Entry = TypeVar("Entry")
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is sent.
-
-    Attributes:
-        body: at most 1 MiB together with the attributes.
-        attributes: strings that tell the message's kind without its body.
-        wait: how long SQS holds it back, at most 15 minutes; a FIFO queue cannot.
-        group: within which a FIFO queue keeps the order.
-        deduplication_id: by which a FIFO queue knows it, for five minutes; random where it is empty.
-    """
-
-    body: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    wait: timedelta = timedelta()
-    group: str = ""
-    deduplication_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One receive of a message.
-
-    Attributes:
-        receipt_handle: names this delivery, not the message; for `delete` and `change_visibility`.
-        body: as it was sent.
-        attributes: as they were sent.
-        receive_count: deliveries of this message so far, this one included.
-        queue: the name of the queue that it came from.
-    """
-
-    receipt_handle: str
-    body: str
-    attributes: Mapping[str, str]
-    receive_count: int
-    queue: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +112,8 @@ class Queue:
 
     async def send(self, messages: Sequence[Message]) -> list[bool]:
         """Send messages; returns for each whether SQS has it."""
-        entries = [_send_entry(message, fifo=self.fifo) for message in messages]
-        sizes = [_size(message) for message in messages]
+        entries = [send_entry(message, fifo=self.fifo) for message in messages]
+        sizes = [size_of(message) for message in messages]
 
         async def call(url: str, some: Any) -> Any:  # noqa: ANN401 - botocore's response
             return await self._client.send_message_batch(QueueUrl=url, Entries=some)
@@ -180,7 +140,7 @@ class Queue:
             )
 
         response = await self._call(call)
-        return [_delivery(message, self.name) for message in response.get("Messages", ())]
+        return [delivery_of(message, self.name) for message in response.get("Messages", ())]
 
     async def delete(self, receipt_handles: Sequence[str]) -> list[bool]:
         """Delete delivered messages; returns for each whether it is gone."""
@@ -212,11 +172,11 @@ class Queue:
             Message(delivery.body, {"reason": reason, **dict(sorted(delivery.attributes.items())[:9])})
             for delivery, reason in deliveries
         ]
-        entries = [_send_entry(message, fifo=self.fifo) for message in messages]
+        entries = [send_entry(message, fifo=self.fifo) for message in messages]
         buried = await self._in_tens(
             entries,
             lambda _url, some: self._client.send_message_batch(QueueUrl=self._dead_letter_url or "", Entries=some),
-            [_size(message) for message in messages],
+            [size_of(message) for message in messages],
         )
         await self.delete(
             [delivery.receipt_handle for (delivery, _), done in zip(deliveries, buried, strict=True) if done]
@@ -258,7 +218,7 @@ class Queue:
 
         while moved < most:
             response = await self._call(call)
-            letters = [_delivery(message, self.name) for message in response.get("Messages", ())]
+            letters = [delivery_of(message, self.name) for message in response.get("Messages", ())]
             if not letters:
                 break
             sent = await self.send([Message(letter.body, _without_reason(letter)) for letter in letters])
@@ -314,19 +274,9 @@ class Queue:
         Raises:
             QueueUnavailable: every call failed.
         """
-        done = [False] * len(entries)
         chunks = _chunks(sizes if sizes is not None else [0] * len(entries))
-        outcomes = await asyncio.gather(
-            *(self._batch([entries[i] for i in chunk], call) for chunk in chunks), return_exceptions=True
-        )
-        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if failures and len(failures) == len(chunks):
-            raise failures[0]
-        for chunk, flags in zip(chunks, outcomes, strict=True):
-            if not isinstance(flags, BaseException):
-                for i, flag in zip(chunk, flags, strict=True):
-                    done[i] = flag
-        return done
+        calls = [(chunk, self._batch([entries[i] for i in chunk], call)) for chunk in chunks]
+        return await in_parts(calls, len(entries))
 
     async def _batch(
         self, entries: Sequence[dict[str, Any]], call: Callable[[str, Any], Awaitable[Any]]
@@ -365,43 +315,8 @@ def _chunks(sizes: Sequence[int]) -> list[list[int]]:
     return chunks
 
 
-def _size(message: Message) -> int:
-    return len(message.body.encode()) + sum(
-        len(name.encode()) + len(value.encode()) + len("String") for name, value in message.attributes.items()
-    )
-
-
 def _without_reason(letter: Delivery) -> dict[str, str]:
     return {name: value for name, value in letter.attributes.items() if name != "reason"}
-
-
-def _send_entry(message: Message, *, fifo: bool) -> dict[str, Any]:
-    how: dict[str, Any] = {"DelaySeconds": math.ceil(min(message.wait, MOST_DELAY).total_seconds())}
-    if fifo:
-        how = {
-            "MessageGroupId": message.group or _NO_GROUP,
-            "MessageDeduplicationId": message.deduplication_id or uuid4().hex,
-        }
-    return how | {
-        "MessageBody": message.body,
-        "MessageAttributes": {
-            name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()
-        },
-    }
-
-
-def _delivery(message: Any, queue: str) -> Delivery:  # noqa: ANN401 - botocore's response
-    return Delivery(
-        receipt_handle=message["ReceiptHandle"],
-        body=message["Body"],
-        attributes={
-            name: value["StringValue"]
-            for name, value in message.get("MessageAttributes", {}).items()
-            if "StringValue" in value
-        },
-        receive_count=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
-        queue=queue,
-    )
 
 
 async def _flipped(call: Callable[[str, Any], Awaitable[Any]], batch: Sequence[Any], url: str) -> Any:  # noqa: ANN401

@@ -14,9 +14,9 @@ from services.dispatcher import job_of
 from services.errors import Unavailable
 from services.job_store import advance, claim_moves, explain
 from services.lifecycle import Event, JobStatus
+from services.messages import Delivery
 from services.moves import Move, Moved, Refusal
 from services.resources import Resources
-from services.sqs import Delivery
 from services.updates import JobUpdate
 from worker.polling import Poller
 from worker.runner import Runner, what_became

@@ -12,10 +12,10 @@ import structlog
 from services.database import Database
 from services.errors import Unavailable
 from services.job_store import extend
+from services.messages import Delivery
 from services.models import JobRecord
 from services.moves import Lease
 from services.queues import Queues
-from services.sqs import Delivery
 from services.updates import StreamItem
 from worker.progress import RunProgress
 

@@ -9,8 +9,9 @@ from itertools import cycle
 from typing import Final
 
 from services.errors import Unavailable
+from services.messages import Delivery
 from services.queues import Queues, Urgency
-from services.sqs import BATCH, LONG_POLL, Delivery
+from services.sqs import BATCH, LONG_POLL
 
 _HIGH_FIRST: Final = (Urgency.HIGH, Urgency.NORMAL, Urgency.LOW)
 _NORMAL_FIRST: Final = (Urgency.NORMAL, Urgency.HIGH, Urgency.LOW)

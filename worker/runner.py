@@ -16,10 +16,11 @@ from services.batching import Batcher
 from services.errors import GenerationError, PassingError, Unavailable
 from services.job_store import advance
 from services.lifecycle import Event
+from services.messages import Delivery
 from services.models import AssetRecord
 from services.moves import Move, Moved
 from services.resources import Resources
-from services.sqs import BATCH, Delivery
+from services.sqs import BATCH
 from services.supervision import is_cancelled
 from services.updates import JobUpdate
 from worker.handlers import HANDLERS, Run

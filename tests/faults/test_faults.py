@@ -20,9 +20,10 @@ import pytest
 
 from services.lifecycle import Event
 from services.local_stack import Part
+from services.messages import Message
 from services.resources import find_endpoints, open_resources
 from services.settings import load_settings
-from services.sqs import Message, Queue
+from services.sqs import Queue
 from tests.conftest import until
 from tests.faults.conftest import GRACE_S, LEASE_S, TIMEOUT_S, System, a_mix, size
 

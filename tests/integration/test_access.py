@@ -22,11 +22,11 @@ from services.job_queries import JobFilter, page_of_jobs
 from services.job_store import advance, create
 from services.lifecycle import Event
 from services.lists import Keyset
+from services.messages import Message
 from services.moves import Move
 from services.positions import Position
 from services.resources import Resources
 from services.settings import load_settings
-from services.sqs import Message
 from tests.conftest import until
 from tests.factories import a_new_job, an_asset
 from tests.serving import PROTOCOL, begun, closed, serving

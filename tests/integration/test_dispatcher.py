@@ -12,9 +12,9 @@ from services.dispatcher import job_of
 from services.errors import Unavailable
 from services.job_queries import find_jobs
 from services.job_store import create
+from services.messages import Message
 from services.queues import Urgency
 from services.resources import Resources
-from services.sqs import Message
 from tests.conftest import Opener, until
 from tests.factories import a_new_job, a_request
 

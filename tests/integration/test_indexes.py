@@ -10,9 +10,9 @@ from sqlalchemy import Engine, event, text
 
 from services.access import ANONYMOUS, Caller
 from services.database import Database
+from services.messages import MOST_DELAY
 from services.outbox import unsent
 from services.resources import Resources
-from services.sqs import MOST_DELAY
 from tests.asking import a_caller, ask
 from tests.conftest import Opener
 

@@ -12,8 +12,8 @@ from services.dispatcher import job_of
 from services.job_queries import find_jobs, read_log
 from services.job_store import claim
 from services.lifecycle import Event, JobStatus
+from services.messages import Message
 from services.resources import Resources
-from services.sqs import Message
 from tests.conftest import Opener, running_loops
 from tests.factories import a_request
 from worker.maintenance import LOCK, Maintenance

@@ -7,9 +7,9 @@ from structlog.testing import capture_logs
 
 from services.access import ANONYMOUS, Caller, Scope
 from services.errors import PurgeForbidden, QueueNotFound
+from services.messages import Message
 from services.queue_operations import QueueOperations
 from services.resources import Resources
-from services.sqs import Message
 
 
 async def dead(services: Resources, number: int) -> None:

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 
 from services.local_stack import Endpoint, Part
+from services.messages import Message
 from services.queue_watch import QueueWatch
 from services.resources import Resources
-from services.sqs import Message, QueueDepth
+from services.sqs import QueueDepth
 from services.supervision import Supervisor
 from tests.conftest import Opener, until
 from tests.counting_sqs import DEPTH, CountingSqs, counting_sqs

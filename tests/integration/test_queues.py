@@ -12,8 +12,8 @@ from strawberry.types import ExecutionResult
 from schema import build_schema
 from schema.context import Context
 from services.access import ANONYMOUS, Caller, Scope
+from services.messages import Message
 from services.resources import Resources
-from services.sqs import Message
 from services.supervision import Supervisor
 from tests.asking import a_caller, ask, code
 from tests.conftest import Opener

@@ -15,8 +15,9 @@ from moto.server import ThreadedMotoServer
 
 from services.errors import QueueUnavailable
 from services.local_stack import Endpoint, Part
+from services.messages import Delivery, Message
 from services.resources import Resources
-from services.sqs import Delivery, Message, Queue
+from services.sqs import Queue
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient

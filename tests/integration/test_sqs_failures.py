@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from services.errors import QueueUnavailable
-from services.sqs import Delivery, Message, Queue
+from services.messages import Delivery, Message
+from services.sqs import Queue
 
 AT_ONCE: Final = timedelta()
 A_WHILE: Final = timedelta(seconds=5)

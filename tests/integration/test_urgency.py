@@ -10,10 +10,10 @@ import pytest
 from services.access import ANONYMOUS
 from services.job_queries import find_jobs
 from services.lifecycle import JobStatus
+from services.messages import Delivery
 from services.models import JobRecord
 from services.queues import Urgency
 from services.resources import Resources
-from services.sqs import Delivery
 from tests.conftest import Opener, running_loops, until
 from tests.factories import a_request
 from tests.inprocess import InProcessWorker

@@ -20,9 +20,9 @@ from services.errors import DatabaseUnavailable
 from services.job_queries import JobFilter, JobState, count_jobs, find_jobs, read_log
 from services.job_store import create
 from services.lifecycle import Event, JobStatus
+from services.messages import Delivery, Message
 from services.moves import Move, Moved
 from services.resources import Resources
-from services.sqs import Delivery, Message
 from tests.conftest import Opener, recorded_statements, running_loops, until
 from tests.factories import a_new_job, a_request
 from tests.inprocess import InProcessWorker
