@@ -10,7 +10,7 @@ from schema.clients import Admission
 from services.access import Caller, Scope
 from services.asset_queries import find_assets
 from services.errors import Unauthenticated
-from services.job_queries import JobState, LogPage, LogRange, find_derivations, find_jobs, read_logs
+from services.job_queries import JobState, LogPage, LogRange, find_derivations, find_jobs, no_job, read_logs
 from services.models import AssetRecord, DerivationRecord, WebhookDeliveryRecord
 from services.resources import Resources
 from services.webhooks import find_deliveries
@@ -120,9 +120,10 @@ class Context:
     def logs(self) -> DataLoader[LogRange, LogPage]:
         """Stretches of jobs' histories."""
 
-        async def load(wanted: list[LogRange]) -> list[LogPage]:
+        async def load(wanted: list[LogRange]) -> list[LogPage | BaseException]:
             async with self.resources.database.connect() as connection:
-                return await read_logs(connection, wanted)
+                pages = await read_logs(connection, wanted)
+            return [page or no_job(asked.job_id) for page, asked in zip(pages, wanted, strict=True)]
 
         return DataLoader(load, cache=self._remembers)
 

@@ -15,13 +15,14 @@ class Batcher(Generic[Item, Outcome]):
     """Collects items and hands them over together.
 
     A batch leaves when it is full, or when its first item has waited for the linger. Several batches may be
-    under way at once.
+    under way at once; where their number is bounded, what comes meanwhile waits and leaves together.
 
     Args:
         flush: takes a batch; returns one outcome an item, in the same order. If it raises, every `put` of the
             batch raises the same.
         most: the size of a full batch.
         linger: the longest that an item waits for company.
+        at_once: the most batches that are under way at once; None for any number.
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class Batcher(Generic[Item, Outcome]):
         *,
         most: int,
         linger: timedelta,
+        at_once: int | None = None,
     ) -> None:
         self._flush = flush
         self._most = most
+        self._at_once = at_once
         self._linger_s = linger.total_seconds()
         self._waiting: list[tuple[Item, asyncio.Future[Outcome]]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -66,10 +69,17 @@ class Batcher(Generic[Item, Outcome]):
 
     def leave(self) -> None:
         """Send off what waits, without more company."""
-        if batch := self.take():
+        while self._waiting and (self._at_once is None or len(self._under_way) < self._at_once):
+            waiting = self.take()
+            batch, self._waiting = waiting[: self._most], waiting[self._most :]
             task = asyncio.get_running_loop().create_task(self._hand_over(batch))
             self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if self._at_once is not None:
+            self.leave()
 
     def take(self) -> "Waiting[Item, Outcome]":
         """Withdraw what waits, for a caller that hands it over along with something else.

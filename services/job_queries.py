@@ -53,15 +53,6 @@ _JOB: Final[list[Any]] = [getattr(Job, name) for name in JobRecord.model_fields]
 _TRANSITION: Final[list[Any]] = [getattr(Transition, name) for name in TransitionRecord.model_fields]
 _DERIVATION: Final[list[Any]] = [getattr(Derivation, name) for name in DerivationRecord.model_fields]
 _MADE: Final = col(Asset.job_id) == col(Job.id)
-_LOG: Final = (
-    select(*_JOB, *ASSET, *_TRANSITION)
-    .outerjoin(Asset, _MADE)
-    .outerjoin(Transition, and_(col(Transition.job_id) == col(Job.id), col(Transition.seq) > bindparam("after")))
-    .where(col(Job.id) == bindparam("job_id"))
-    .order_by(col(Transition.seq))
-    .limit(bindparam("most"))
-)
-"""Built once: each subscriber of a job begins with it, and building takes longer than all else there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,26 +207,28 @@ async def find_identical(
     return {(state.job.world_id, state.job.input_hash): state for state in states}
 
 
-async def read_log(connection: AsyncConnection, job_id: UUID, *, after: int, limit: int) -> LogPage:
-    """Read the transitions behind a seq, and the job as it stands.
-
-    Raises:
-        JobNotFound: no such job.
-    """
-    rows = (await connection.execute(_LOG, {"job_id": job_id, "after": after, "most": limit})).all()
-    return _log_page(job_id, rows)
-
-
-async def read_logs(connection: AsyncConnection, wanted: Sequence[LogRange]) -> list[LogPage]:
-    """Read stretches of jobs' histories, of jobs that exist, in one statement.
-
-    Raises:
-        JobNotFound: no such job.
-    """
+async def read_logs(connection: AsyncConnection, wanted: Sequence[LogRange]) -> list[LogPage | None]:
+    """Read stretches of jobs' histories in one statement; None where there is no such job."""
     job_ids, after, most = zip(*wanted, strict=True)
+    values = {"job_ids": [*job_ids], "after": [*after], "most": [*most]}
+    found = defaultdict[int, list[Sequence[Any]]](list)
+    for row in await connection.execute(_LOGS, values):
+        found[row[0]].append(row[1:])
+    return [_log_page(found[place]) if place in found else None for place in range(1, len(wanted) + 1)]
+
+
+def _log_page(rows: Sequence[Sequence[Any]]) -> LogPage:
+    start = len(_JOB) + len(ASSET)
+    transitions = [record_of(TransitionRecord, row[start:]) for row in rows if row[start] is not None]
+    return LogPage(_state(rows[0]), transitions)
+
+
+def _logs() -> Select[Any]:
     stretch = (
         func.unnest(
-            literal([*job_ids], ARRAY(Uuid)), literal([*after], ARRAY(Integer)), literal([*most], ARRAY(Integer))
+            bindparam("job_ids", type_=ARRAY(Uuid)),
+            bindparam("after", type_=ARRAY(Integer)),
+            bindparam("most", type_=ARRAY(Integer)),
         )
         .table_valued(
             column("job_id", Uuid), column("after", Integer), column("most", Integer), with_ordinality="place"
@@ -249,7 +242,7 @@ async def read_logs(connection: AsyncConnection, wanted: Sequence[LogRange]) -> 
         .limit(stretch.c.most)
         .lateral()
     )
-    query = (
+    return (
         select(stretch.c.place, *_JOB, *ASSET, *log.c)
         .select_from(stretch)
         .join(Job, col(Job.id) == stretch.c.job_id)
@@ -257,18 +250,10 @@ async def read_logs(connection: AsyncConnection, wanted: Sequence[LogRange]) -> 
         .outerjoin(log, true())
         .order_by(stretch.c.place, log.c.seq)
     )
-    found = defaultdict[int, list[Sequence[Any]]](list)
-    for row in await connection.execute(query):
-        found[row[0]].append(row[1:])
-    return [_log_page(asked.job_id, found[place]) for place, asked in enumerate(wanted, start=1)]
 
 
-def _log_page(job_id: UUID, rows: Sequence[Sequence[Any]]) -> LogPage:
-    if not rows:
-        raise no_job(job_id)
-    start = len(_JOB) + len(ASSET)
-    transitions = [record_of(TransitionRecord, row[start:]) for row in rows if row[start] is not None]
-    return LogPage(_state(rows[0]), transitions)
+_LOGS: Final = _logs()
+"""Built once: every subscriber of a job begins with it, and building takes longer than all else there."""
 
 
 async def latest_seqs(connection: AsyncConnection, job_ids: Collection[UUID]) -> dict[UUID, int]:

@@ -19,13 +19,14 @@ from services.errors import DatabaseUnavailable, InvalidInput
 from services.events import job_channel, world_channel
 from services.feed import Feed
 from services.inbox import Inbox
-from services.job_queries import LogPage, latest_seqs, read_log
+from services.job_queries import LogPage, latest_seqs
 from services.lifecycle import JobStatus
 from services.models import AssetType
 from services.positions import Position
+from services.shared_log import SharedLog
 from services.updates import JobUpdate, StreamItem, UpdateKind
-from services.world_log import Chunk, add, covers, read_world
-from services.world_tail import PAGE, Follower, WorldTail
+from services.world_log import PAGE, Chunk, add, covers
+from services.world_tail import Follower, WorldTail
 
 _CHECK: Final = timedelta(seconds=5)
 """How often the log is asked for what no message told of: a publisher may die between commit and publish."""
@@ -63,6 +64,7 @@ class Streams:
     def __init__(self, database: Database, feed: Feed) -> None:
         self._database = database
         self._feed = feed
+        self._log = SharedLog(database)
         self._jobs: set[_JobReader] = set()
         self._tails: dict[str, WorldTail] = {}
 
@@ -79,7 +81,7 @@ class Streams:
             DatabaseUnavailable: the log cannot be read at the beginning. Later the stream waits for it.
         """
         # Its own generator: every one between an update and its subscriber takes memory for each of them.
-        return _JobReader(job_id, self._database).items(after, self._feed, self._jobs)
+        return _JobReader(job_id, self._log).items(after, self._feed, self._jobs)
 
     async def world_updates(
         self, world_id: str, wanted: WorldFilter, after: str | None = None
@@ -96,7 +98,7 @@ class Streams:
         """
         position = None if after is None else world_position(after, world_id)
         async with self._tail(world_id) as (tail, follower):
-            async for item in _WorldReader(tail, follower, self._database).items(position):
+            async for item in _WorldReader(tail, follower, self._log).items(position):
                 if wanted.admits(item.update):
                     yield item
 
@@ -145,13 +147,13 @@ class Streams:
 class _JobReader:
     """One subscriber of one job: its position is a `seq`."""
 
-    def __init__(self, job_id: UUID, database: Database) -> None:
+    def __init__(self, job_id: UUID, log: SharedLog) -> None:
         self.job_id = job_id
         self.inbox = Inbox()
         self.seen = 0
         """The latest `seq` that was passed on."""
         self._ended = False
-        self._database = database
+        self._log = log
 
     async def items(
         self, after: str | None, feed: Feed, readers: "set[_JobReader]"
@@ -163,7 +165,7 @@ class _JobReader:
         try:
             async with feed.listen(job_channel(self.job_id), self.inbox):
                 if position is None:
-                    yield self._present(UpdateKind.SNAPSHOT, await self._read(limit=1))
+                    yield self._present(UpdateKind.SNAPSHOT, await self._read(most=1))
                 else:
                     self.seen = position
                     async for item in self._replayed(await self._read()):
@@ -211,18 +213,17 @@ class _JobReader:
         self._pass(update)
         return StreamItem(update)
 
-    async def _read(self, *, limit: int = PAGE) -> LogPage:
-        async with self._database.connect() as connection:
-            return await read_log(connection, self.job_id, after=self.seen, limit=limit)
+    async def _read(self, *, most: int = PAGE) -> LogPage:
+        return await self._log.job(self.job_id, after=self.seen, most=most)
 
 
 class _WorldReader:
     """One subscriber of one world: level with its tail, or catching up."""
 
-    def __init__(self, tail: WorldTail, follower: Follower, database: Database) -> None:
+    def __init__(self, tail: WorldTail, follower: Follower, log: SharedLog) -> None:
         self._tail = tail
         self._follower = follower
-        self._database = database
+        self._log = log
         self._position: Position
 
     async def items(self, position: Position | None) -> AsyncGenerator[StreamItem, None]:
@@ -279,8 +280,7 @@ class _WorldReader:
         return world_cursor(self._tail.world_id, self._position)
 
     async def _read(self) -> Chunk:
-        async with self._database.connect() as connection:
-            return await read_world(connection, self._tail.world_id, self._position, most=PAGE)
+        return await self._log.world(self._tail.world_id, self._position)
 
 
 def _is_transition(update: JobUpdate) -> bool:

@@ -30,6 +30,8 @@ from services.rows import (
 )
 from services.updates import JobUpdate, UpdateKind
 
+PAGE: Final = 200
+"""Entries of the log that are read at once."""
 _MOST_LIVE: Final = 20_000
 
 # What the reader has not been given: found by its transaction, cut to whole transactions. A job's transitions must

@@ -23,10 +23,8 @@ from services.errors import DatabaseUnavailable, InvalidInput
 from services.inbox import BUFFER_BYTES
 from services.positions import Position
 from services.updates import JobUpdate, StreamItem, UpdateKind
-from services.world_log import add, covers, read_present, read_world
+from services.world_log import PAGE, add, covers, read_present, read_world
 
-PAGE: Final = 200
-"""Entries of the log that are read at once."""
 _MOST_RANGES: Final = 32
 """Ranges of entries beyond the snapshot that a cursor may hold before the log is read to make it short again."""
 _MOST_RANGES_EVER: Final = 1000

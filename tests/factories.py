@@ -1,9 +1,13 @@
 """Rows and requests with sensible defaults."""
 
 from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.catalog import build_catalog
 from services.intake import JobRequest, accept
+from services.job_queries import LogPage, LogRange, read_logs
 from services.models import AssetRecord, AssetType, JobRecord, new_id
 from services.moves import NewJob
 
@@ -42,3 +46,10 @@ def an_asset(job: JobRecord, **changes: Any) -> AssetRecord:
         "created_at": job.created_at,
     }
     return AssetRecord(**wanted | changes)
+
+
+async def log_of(connection: AsyncConnection, job_id: UUID, *, after: int = 0) -> LogPage:
+    """Read a job's history, which is not long."""
+    page = (await read_logs(connection, [LogRange(job_id, after, most=1000)]))[0]
+    assert page is not None
+    return page

@@ -10,13 +10,13 @@ from sqlalchemy.exc import IntegrityError
 
 from services.database import Database
 from services.errors import IllegalTransition, JobNotFound, LeaseHeld, LeaseLost, NotDue
-from services.job_queries import find_derivations, find_jobs, read_log
+from services.job_queries import find_derivations, find_jobs
 from services.job_store import advance, claim, create, explain, extend
 from services.lifecycle import Event, JobStatus
 from services.models import JobRecord
 from services.moves import Lease, Move, Moved
 from services.outbox import mark_sent, unsent
-from tests.factories import a_new_job, an_asset
+from tests.factories import a_new_job, an_asset, log_of
 
 LEASE = timedelta(seconds=30)
 
@@ -52,7 +52,7 @@ async def lapse(database: Database, job_id: UUID) -> None:
 
 async def history(database: Database, job_id: UUID) -> list[tuple[int, Event, JobStatus]]:
     async with database.connect() as connection:
-        page = await read_log(connection, job_id, after=0, limit=100)
+        page = await log_of(connection, job_id)
     return [(entry.seq, entry.event, entry.status) for entry in page.transitions]
 
 

@@ -18,11 +18,11 @@ from hypothesis.strategies import integers, sampled_from
 from sqlalchemy import text
 
 from services.database import Database
-from services.job_queries import find_jobs, read_log
+from services.job_queries import find_jobs
 from services.job_store import advance, create, explain, extend
 from services.lifecycle import EDGES, Event, Guard, JobStatus
 from services.moves import Lease, Move
-from tests.factories import a_new_job, an_asset
+from tests.factories import a_new_job, an_asset, log_of
 
 Result = TypeVar("Result")
 MOST_ATTEMPTS = 3
@@ -136,7 +136,7 @@ class Machine(RuleBasedStateMachine):
             async with self.database.connect() as connection:
                 return (
                     (await find_jobs(connection, [self.job.id]))[self.job.id],
-                    await read_log(connection, self.job.id, after=0, limit=1000),
+                    await log_of(connection, self.job.id),
                 )
 
         state, page = self.run(go())

@@ -9,13 +9,13 @@ from sqlalchemy import text
 
 from services.access import ANONYMOUS
 from services.dispatcher import job_of
-from services.job_queries import find_jobs, read_log
+from services.job_queries import find_jobs
 from services.job_store import claim
 from services.lifecycle import Event, JobStatus
 from services.messages import Message
 from services.resources import Resources
 from tests.conftest import Opener, running_loops
-from tests.factories import a_request
+from tests.factories import a_request, log_of
 from worker.maintenance import LOCK, Maintenance
 
 LEASE = timedelta(seconds=30)
@@ -127,7 +127,7 @@ async def test_a_lost_run_on_its_last_attempt_ends_as_worker_lost(resources: Res
     await change(resources, "UPDATE jobs SET lease_expires_at = now() - interval '1 minute'")
     await Maintenance(resources).round()
     async with resources.database.connect() as connection:
-        page = await read_log(connection, job_id, after=2, limit=10)
+        page = await log_of(connection, job_id, after=2)
     assert [(entry.event, entry.status, entry.error_code) for entry in page.transitions] == [
         (Event.EXPIRE, JobStatus.FAILED, "WORKER_LOST")
     ]
@@ -149,7 +149,7 @@ async def test_history_of_jobs_that_ended_long_ago_is_pruned(resources: Resource
     await change(resources, f"UPDATE jobs SET finished_at = finished_at - interval '2 days' WHERE id = '{old}'")  # noqa: S608
     await Maintenance(resources).round()
     async with resources.database.connect() as connection:
-        left = {job_id: await read_log(connection, job_id, after=0, limit=9) for job_id in (old, recent, live)}
+        left = {job_id: await log_of(connection, job_id) for job_id in (old, recent, live)}
     assert [len(left[job_id].transitions) for job_id in (old, recent, live)] == [1, 2, 1]
     assert left[old].transitions[0].status is JobStatus.CANCELLED
 

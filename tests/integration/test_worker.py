@@ -17,14 +17,14 @@ from sqlalchemy.exc import DBAPIError
 from services.access import ANONYMOUS
 from services.dispatcher import message_of
 from services.errors import DatabaseUnavailable
-from services.job_queries import JobFilter, JobState, count_jobs, find_jobs, read_log
+from services.job_queries import JobFilter, JobState, count_jobs, find_jobs
 from services.job_store import create
 from services.lifecycle import Event, JobStatus
 from services.messages import Delivery, Message
 from services.moves import Move, Moved
 from services.resources import Resources
 from tests.conftest import Opener, recorded_statements, running_loops, until
-from tests.factories import a_new_job, a_request
+from tests.factories import a_new_job, a_request, log_of
 from tests.inprocess import InProcessWorker
 from worker.handlers.asset_generation import JOB_TYPE
 from worker.leases import StopReason
@@ -56,7 +56,7 @@ def reached(resources: Resources, job_id: UUID, *statuses: JobStatus) -> Callabl
 
 async def events(resources: Resources, job_id: UUID) -> list[Event]:
     async with resources.database.connect() as connection:
-        page = await read_log(connection, job_id, after=0, limit=100)
+        page = await log_of(connection, job_id)
     return [entry.event for entry in page.transitions]
 
 
@@ -85,7 +85,7 @@ async def test_a_passing_error_is_retried_and_told(worker: InProcessWorker) -> N
         job_id = await ask(services, fail_attempts=2, error_code="BUSY")
         await until(reached(services, job_id, JobStatus.SUCCEEDED), within_s=20)
     async with services.database.connect() as connection:
-        log = (await read_log(connection, job_id, after=0, limit=100)).transitions
+        log = (await log_of(connection, job_id)).transitions
     assert [entry.event for entry in log] == [
         Event.CREATE,
         Event.CLAIM,

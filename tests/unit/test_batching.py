@@ -185,3 +185,26 @@ async def test_what_was_taken_by_hand_is_the_takers_to_answer() -> None:
     assert await waiting == 2
     await asyncio.sleep(SHORT.total_seconds() * 2)
     assert flush.batches == []
+
+
+async def test_what_comes_while_as_many_are_under_way_as_may_be_leaves_together() -> None:
+    """Falls where the number of batches under way is not bounded."""
+    flush = Flushes(held=True)
+    batcher = Batcher(flush, most=3, linger=AT_ONCE, at_once=1)
+    futures = [batcher.put_nowait(1)]
+    await settled()
+    futures += [batcher.put_nowait(n) for n in range(2, 7)]
+    await settled()
+    assert flush.batches == [[1]]
+    flush.gate.set()
+    assert [await future for future in futures] == [10, 20, 30, 40, 50, 60]
+    assert flush.batches == [[1], [2, 3, 4], [5, 6]]
+
+
+async def test_a_bounded_batcher_goes_on_after_an_error_and_drains() -> None:
+    flush = Flushes()
+    batcher = Batcher(flush, most=1, linger=NEVER, at_once=1)
+    futures = [batcher.put_nowait(n) for n in (-1, 1, 2)]
+    await batcher.drain()
+    assert isinstance(futures[0].exception(), ValueError)
+    assert [future.result() for future in futures[1:]] == [10, 20]
