@@ -5,14 +5,16 @@ import binascii
 import hashlib
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final
 from uuid import UUID
 
 from services.errors import InvalidInput
-from services.positions import Position, Snapshot
+from services.positions import Position, Snapshot, Stretch
 
 _VERSION: Final = 1
+_MIDST: Final = 2
+"""The version of a world's cursor in the midst of a reading: it has a second snapshot, and the id up to which."""
 _JOB: Final = struct.Struct(">BB16si")  # version, kind, job, seq (as wide as the column)
 _PAGE: Final = struct.Struct(">BB16s")  # version, kind, id of the row
 _WORLD: Final = struct.Struct(">BB8s")  # version, kind, digest of the world's id; then numbers
@@ -64,12 +66,13 @@ def page_position(cursor: str, argument: str) -> UUID:
 
 def world_cursor(world_id: str | None, position: Position) -> str:
     """Return the cursor of a position in a world's log; None is for one that fits any world."""
-    snapshot = position.snapshot
-    numbers = [snapshot.xmin, snapshot.xmax - snapshot.xmin, len(snapshot.in_progress)]
-    numbers += _gaps((snapshot.xmin, *snapshot.in_progress))
+    snapshot, stretch = position.snapshot, position.stretch
+    numbers = [*_snapshot_numbers(snapshot)]
+    if stretch is not None:
+        numbers += [*_snapshot_numbers(stretch.snapshot), stretch.upto]
     numbers += _gaps((0, *(bound for bounds in position.ranges for bound in bounds)))
-    packed = _WORLD.pack(_VERSION, _WORLD_KIND, _digest(world_id)) + b"".join(map(_varint, numbers))
-    return _encode(packed)
+    version = _VERSION if stretch is None else _MIDST
+    return _encode(_WORLD.pack(version, _WORLD_KIND, _digest(world_id)) + b"".join(map(_varint, numbers)))
 
 
 def world_position(cursor: str, world_id: str) -> Position:
@@ -82,18 +85,17 @@ def world_position(cursor: str, world_id: str) -> Position:
     refusal = _refusal("after")
     try:
         version, kind, digest = _WORLD.unpack_from(packed)
-        xmin, width, count, *gaps = _numbers(packed[_WORLD.size :])
-    except (ValueError, struct.error):
+        numbers = _numbers(packed[_WORLD.size :])
+        snapshot = _snapshot(numbers)
+        stretch = Stretch(_snapshot(numbers), next(numbers)) if version == _MIDST else None
+        bounds = _sums(0, [*numbers])
+    except (ValueError, StopIteration, struct.error):
         raise refusal from None
-    if (version, kind) != (_VERSION, _WORLD_KIND) or count > len(gaps):
+    if version not in (_VERSION, _MIDST) or kind != _WORLD_KIND:
         raise refusal
     if digest not in (_digest(world_id), _ANY_WORLD):
         raise InvalidInput(["after"], "is the cursor of another world")
-    in_progress = _sums(xmin, gaps[:count])
-    bounds = _sums(0, gaps[count:])
-    position = Position(
-        Snapshot(xmin, xmin + width, tuple(in_progress)), zip(bounds[::2], bounds[1::2], strict=False)
-    )
+    position = Position(snapshot, zip(bounds[::2], bounds[1::2], strict=False), stretch)
     # Encoded anew it must be the same: so no position has two spellings, and none is one that we never gave out.
     spelled = world_cursor(None if digest == _ANY_WORLD else world_id, position)
     if spelled != cursor or not _is_possible(position):
@@ -102,15 +104,40 @@ def world_position(cursor: str, world_id: str) -> Position:
 
 
 def _is_possible(position: Position) -> bool:
-    snapshot, ranges = position.snapshot, position.ranges
+    ranges, stretch = position.ranges, position.stretch
+    return (
+        _is_possible_snapshot(position.snapshot)
+        and (stretch is None or (_is_possible_snapshot(stretch.snapshot) and 0 < stretch.upto <= _MOST))
+        and all(0 < start < end <= _MOST for start, end in ranges)
+        and all(end < start for (_, end), (start, _) in pairwise(ranges))
+    )
+
+
+def _is_possible_snapshot(snapshot: Snapshot) -> bool:
     inside = (snapshot.xmin, *snapshot.in_progress, snapshot.xmax)
     return (
         all(xid % 2**32 >= _FIRST_XID for xid in inside)
         and snapshot.xmin <= snapshot.xmax <= _MOST
         and all(xid < following for xid, following in pairwise(inside[1:]))
-        and all(0 < start < end <= _MOST for start, end in ranges)
-        and all(end < start for (_, end), (start, _) in pairwise(ranges))
     )
+
+
+def _snapshot_numbers(snapshot: Snapshot) -> Iterator[int]:
+    yield from (snapshot.xmin, snapshot.xmax - snapshot.xmin, len(snapshot.in_progress))
+    yield from _gaps((snapshot.xmin, *snapshot.in_progress))
+
+
+def _snapshot(numbers: Iterator[int]) -> Snapshot:
+    """Return the snapshot of which numbers tell first.
+
+    Raises:
+        StopIteration, ValueError: they are too few.
+    """
+    xmin, width, count = next(numbers), next(numbers), next(numbers)
+    in_progress = tuple(_sums(xmin, [*islice(numbers, count)]))
+    if len(in_progress) < count:
+        raise ValueError
+    return Snapshot(xmin, xmin + width, in_progress)
 
 
 def _digest(world_id: str | None) -> bytes:

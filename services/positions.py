@@ -2,7 +2,7 @@
 
 An ever-growing id is not commit order: a transaction that got its numbers early may commit late, and a cursor that
 had passed them by would never see it. So a position is a set: all that one snapshot of PostgreSQL sees
-(`pg_current_snapshot`), and some entries more by their ids.
+(`pg_current_snapshot`), of a later one the entries up to some id, and some entries more by their ids.
 """
 
 from bisect import bisect_left, bisect_right
@@ -48,14 +48,42 @@ class Snapshot:
         xmax = max(below, self.xmax)
         return Snapshot(min(in_progress, default=xmax), xmax, tuple(in_progress))
 
+    def is_within(self, other: "Snapshot") -> bool:
+        """Whether all that is covered by this snapshot is covered by another."""
+        return self.xmax <= other.xmax and not any(self.covers(xid) for xid in other.in_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The entries that a snapshot sees, up to an id: given to a reader that is in the midst of reading.
+
+    It is as short behind the last entry of a long reading as behind the first, whatever lies between them.
+    """
+
+    snapshot: Snapshot
+    upto: int
+
+    def covers(self, xid: int, entry_id: int) -> bool:
+        """Whether an entry is one of them."""
+        return entry_id <= self.upto and self.snapshot.covers(xid)
+
 
 class Position:
-    """The entries of a world's log that a reader has been given."""
+    """The entries of a world's log that a reader has been given.
 
-    __slots__ = ("_ends", "_starts", "snapshot")
+    Args:
+        snapshot: that sees most of them.
+        ranges: of the ids of others, each from its first to before its second; ascending, apart.
+        stretch: others again.
+    """
 
-    def __init__(self, snapshot: Snapshot, ranges: Iterable[tuple[int, int]] = ()) -> None:
+    __slots__ = ("_ends", "_starts", "snapshot", "stretch")
+
+    def __init__(
+        self, snapshot: Snapshot, ranges: Iterable[tuple[int, int]] = (), stretch: Stretch | None = None
+    ) -> None:
         self.snapshot = snapshot
+        self.stretch = stretch
         self._starts: list[int] = []
         self._ends: list[int] = []
         for start, end in ranges:
@@ -74,10 +102,29 @@ class Position:
 
     def covers(self, xid: int, entry_id: int) -> bool:
         """Whether the reader has been given an entry."""
-        if self.snapshot.covers(xid):
+        if self.snapshot.covers(xid) or (self.stretch is not None and self.stretch.covers(xid, entry_id)):
             return True
         at = bisect_right(self._starts, entry_id)
         return at > 0 and entry_id < self._ends[at - 1]
+
+    def follow(self, xid: int, entry_id: int, reached: Snapshot) -> None:
+        """Note that the reader is given the next entry, by the order of ids, of a reading up to a snapshot.
+
+        The reading must hold all that the snapshot sees and the reader has not been given.
+        """
+        before = self.stretch
+        goes_on = before is None or (entry_id > before.upto and before.snapshot.is_within(reached))
+        if goes_on and reached.covers(xid):
+            self.stretch = Stretch(reached, entry_id)
+        else:
+            self.add(entry_id)
+
+    def advanced(self, reached: Snapshot) -> "Position":
+        """Return the position behind all that a snapshot sees, whatever the reader had been given beyond it."""
+        stretch = self.stretch
+        if stretch is not None and stretch.snapshot.is_within(reached):
+            stretch = None
+        return Position(reached, self.ranges, stretch)
 
     def add(self, entry_id: int) -> None:
         """Note that the reader is given an entry."""
@@ -99,4 +146,4 @@ class Position:
 
     def copy(self) -> "Position":
         """Return the same position, to go on from by itself."""
-        return Position(self.snapshot, zip(self._starts, self._ends, strict=True))
+        return Position(self.snapshot, zip(self._starts, self._ends, strict=True), self.stretch)

@@ -25,7 +25,7 @@ from services.models import AssetType
 from services.positions import Position
 from services.shared_log import SharedLog
 from services.updates import JobUpdate, StreamItem, UpdateKind
-from services.world_log import PAGE, Chunk, add, covers
+from services.world_log import PAGE, Chunk, add, covers, follow
 from services.world_tail import Follower, WorldTail
 
 _CHECK: Final = timedelta(seconds=5)
@@ -259,6 +259,7 @@ class _WorldReader:
             while not complete:
                 chunk = await insist(self._read)
                 for update in chunk.updates:
+                    follow(self._position, update, chunk)
                     yield self._given(update)
                 self._position, complete = chunk.position, chunk.complete
             await insist(self._tail.refresh)
@@ -269,11 +270,11 @@ class _WorldReader:
                 if item is None or item.update.kind is UpdateKind.PROGRESS:
                     continue
                 if not covers(self._position, item.update):
+                    add(self._position, item.update)
                     yield self._given(item.update)
             level = not self._follower.lost
 
     def _given(self, update: JobUpdate) -> StreamItem:
-        add(self._position, update)
         return StreamItem(update, cursor=self._cursor())
 
     def _cursor(self) -> str:

@@ -39,6 +39,7 @@ _MOST_LIVE: Final = 20_000
 _UNREAD: Final = """
 t.world_id = :world_id AND t.xid >= CAST(CAST(:xmin AS text) AS xid8)
 AND NOT pg_visible_in_snapshot(t.xid, CAST(CAST(:since AS text) AS pg_snapshot))
+AND NOT (t.id <= :upto AND pg_visible_in_snapshot(t.xid, CAST(CAST(:later AS text) AS pg_snapshot)))
 AND NOT t.id <@ CAST(CAST(:given AS text) AS int8multirange)
 """
 _READ: Final = text(f"""
@@ -121,6 +122,11 @@ def add(position: Position, update: JobUpdate) -> None:
     position.add(_place(update)[1])
 
 
+def follow(position: Position, update: JobUpdate, chunk: Chunk) -> None:
+    """Note that a reader is given the next entry of a chunk."""
+    position.follow(*_place(update), chunk.position.snapshot)
+
+
 def _place(update: JobUpdate) -> tuple[int, int]:
     assert update.xid is not None  # noqa: S101 - every transition has both
     assert update.entry_id is not None  # noqa: S101
@@ -149,16 +155,19 @@ async def read_world(connection: AsyncConnection, world_id: str, position: Posit
 
 async def _read(connection: AsyncConnection, world_id: str, position: Position, most: int) -> Chunk:
     snapshot = position.snapshot
+    later, upto = (position.stretch.snapshot, position.stretch.upto) if position.stretch else (snapshot, 0)
     values = {
         "world_id": world_id,
         "xmin": str(snapshot.xmin),
         "since": str(snapshot),
+        "later": str(later),
+        "upto": upto,
         "given": "{" + ",".join(f"[{start},{end})" for start, end in position.ranges) + "}",
         "most": most,
     }
     rows = (await connection.execute(_READ, values)).mappings().all()
     present = Snapshot.parse(rows[0]["snapshot"])
-    if snapshot.xmax > present.xmax:
+    if max(snapshot.xmax, later.xmax) > present.xmax:
         raise InvalidInput(["after"], "lies ahead of the world")
     updates = []
     for row in rows:
@@ -169,7 +178,7 @@ async def _read(connection: AsyncConnection, world_id: str, position: Position, 
     if rows[0]["edge"] is None:
         return Chunk(updates, Position(present), complete=True)
     edge = int(rows[0]["edge"])
-    reached = Position(snapshot.advanced(present, below=edge), position.ranges)
+    reached = position.advanced(snapshot.advanced(present, below=edge))
     for update in updates:
         if not covers(reached, update):
             add(reached, update)

@@ -23,7 +23,7 @@ from services.errors import DatabaseUnavailable, InvalidInput
 from services.inbox import BUFFER_BYTES
 from services.positions import Position
 from services.updates import JobUpdate, StreamItem, UpdateKind
-from services.world_log import PAGE, add, covers, read_present, read_world
+from services.world_log import PAGE, Chunk, add, covers, follow, read_present, read_world
 
 _MOST_RANGES: Final = 32
 """Ranges of entries beyond the snapshot that a cursor may hold before the log is read to make it short again."""
@@ -219,7 +219,7 @@ class WorldTail:
                 chunk = await read_world(connection, self.world_id, self._position.copy(), most=PAGE)
                 for update in chunk.updates:
                     if not covers(self._position, update):
-                        self._take(update, len(update.model_dump_json()))
+                        self._take(update, len(update.model_dump_json()), chunk)
                 for update in self._meanwhile:
                     if not covers(chunk.position, update):
                         add(chunk.position, update)
@@ -239,10 +239,13 @@ class WorldTail:
         self.cursor = world_cursor(self.world_id, position)
         self._read_at = asyncio.get_running_loop().time()
 
-    def _take(self, update: JobUpdate, size: int) -> None:
-        """Pass a transition on, the next of its job."""
+    def _take(self, update: JobUpdate, size: int, chunk: Chunk | None = None) -> None:
+        """Pass a transition on, the next of its job, and perhaps of a chunk of the log."""
         assert self._position is not None  # noqa: S101 - before there is one, nothing is taken
-        add(self._position, update)
+        if chunk is None:
+            add(self._position, update)
+        else:
+            follow(self._position, update, chunk)
         self._seqs.pop(update.job.id, None)
         if not update.status.is_final:
             self._seqs[update.job.id] = update.seq

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -18,7 +17,7 @@ from services.cursors import (
     world_position,
 )
 from services.errors import InvalidInput
-from services.positions import Position, Snapshot
+from services.positions import Position, Snapshot, Stretch
 
 SEQS = st.integers(0, 2**31 - 1)
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
@@ -130,22 +129,29 @@ def test_a_cursor_that_would_keep_the_server_busy_is_refused() -> None:
 XIDS = st.integers(3, 2**31 - 1)
 
 
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    xmin = draw(XIDS)
+    in_progress = draw(st.lists(st.integers(1, 50), max_size=5))
+    return Snapshot(xmin, xmin + 60, tuple(sorted({xmin + gap for gap in in_progress})))
+
+
 @given(
-    xmin=XIDS,
-    in_progress=st.lists(st.integers(1, 50), max_size=5),
+    snapshot=snapshots(),
     gaps=st.lists(st.tuples(st.integers(1, 2**40), st.integers(1, 300)), max_size=20),
+    stretch=st.none() | st.builds(Stretch, snapshots(), st.integers(1, 2**40)),
 )
-def test_a_world_cursor_tells_its_position(xmin: int, in_progress: list[int], gaps: list[tuple[int, int]]) -> None:
-    running = sorted({xmin + gap for gap in in_progress})
-    snapshot = Snapshot(xmin, xmin + 60, tuple(running))
+def test_a_world_cursor_tells_its_position(
+    snapshot: Snapshot, gaps: list[tuple[int, int]], stretch: Stretch | None
+) -> None:
     ranges: list[tuple[int, int]] = []
     end = 0
     for gap, length in gaps:
         ranges.append((end + gap + (1 if ranges else 0), end + gap + (1 if ranges else 0) + length))
         end = ranges[-1][1]
-    cursor = world_cursor("eldoria", Position(snapshot, ranges))
+    cursor = world_cursor("eldoria", Position(snapshot, ranges, stretch))
     found = world_position(cursor, "eldoria")
-    assert (found.snapshot, found.ranges) == (snapshot, ranges)
+    assert (found.snapshot, found.ranges, found.stretch) == (snapshot, ranges, stretch)
     for garbled in (cursor[:-1], cursor + "A", cursor[1:], "A" + cursor):
         with pytest.raises(InvalidInput):
             world_position(garbled, "eldoria")
@@ -153,13 +159,9 @@ def test_a_world_cursor_tells_its_position(xmin: int, in_progress: list[int], ga
         world_position(cursor, "narnia")
 
 
-@given(numbers=st.lists(st.integers(1, 60), max_size=80))
-def test_a_position_covers_what_was_added_and_nothing_else(numbers: list[int]) -> None:
-    position = Position(Snapshot(5, 5))
-    for number in numbers:
-        position.add(number)
-    assert {number for number in range(70) if position.covers(9, number)} == set(numbers)
-    assert all(end < start for (_, end), (start, _) in pairwise(position.ranges))
+def test_a_cursor_of_before_readings_had_a_midst_is_understood() -> None:
+    position = world_position("AXcImF2z_Y9vF_QFAgEBAgE", "world-1")
+    assert (position.snapshot, position.ranges) == (Snapshot(756, 758, (757,)), [(2, 3)])
 
 
 @given(text=ANY_TEXT)
