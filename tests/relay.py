@@ -82,6 +82,12 @@ class Relay:
         for connection in self._connections:
             connection.left = size
 
+    def spare(self) -> None:
+        """Cut no connection any more, be it open or yet to come."""
+        self._lifetime = lambda: None
+        for connection in self._connections:
+            connection.left = None
+
     def _cut(self, connection: _Connection) -> None:
         if connection in self._connections:
             self._connections.remove(connection)

@@ -75,3 +75,15 @@ async def test_an_end_passes_through(echo: int) -> None:
         await until(lambda: relay.open == 0)
         assert relay.cuts == 0
         writer.close()
+
+
+async def test_who_is_spared_is_cut_no_more(echo: int) -> None:
+    async with Relay(echo, lifetime=lambda: 3) as relay:
+        before = await asyncio.open_connection("127.0.0.1", relay.port)
+        await until(lambda: relay.open == 1)
+        relay.spare()
+        for reader, writer in (before, await asyncio.open_connection("127.0.0.1", relay.port)):
+            writer.write(b"spared")
+            assert await reader.readexactly(6) == b"spared"
+            writer.close()
+        assert relay.cuts == 0
