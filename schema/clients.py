@@ -1,6 +1,7 @@
 """The clients that are connected to a stream: how many each caller has, and which of them do not read."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,6 +17,8 @@ from services.errors import TooManyConnections
 _TICK: Final = timedelta(seconds=1)
 PING_EVERY: Final = timedelta(seconds=15)
 """How often a WebSocket is sent a ping: proxies take a silent connection for a dead one."""
+_MANY_LEFT: Final = 500
+"""So many connections that have ended are worth a garbage collection."""
 
 
 class Client(Protocol):
@@ -48,6 +51,8 @@ class Clients:
         self._idle = idle
         self._callers: Counter[str] = Counter()
         self._clients: dict[Client, float] = {}
+        self._left = 0
+        """Connections that have ended since what they left was collected."""
         self._leaving = False
 
     def admitted(self, caller: str) -> "Admission":
@@ -65,7 +70,11 @@ class Clients:
         self._clients[client] = monotonic()
         if self._leaving:
             client.leave()
-        return _Block(partial(self._clients.pop, client, None))
+        return _Block(partial(self._forget, client))
+
+    def _forget(self, client: Client) -> None:
+        self._clients.pop(client, None)
+        self._left += 1
 
     def leave(self) -> None:
         """Let every client resume elsewhere, and whoever still comes: this process ends."""
@@ -74,9 +83,14 @@ class Clients:
             client.leave()
 
     async def run(self) -> None:
-        """Ping the clients, and drop those that do not read, for ever."""
+        """Ping the clients, drop those that do not read, and free the memory of those that have left, for ever."""
         while True:
             await asyncio.sleep(_TICK.total_seconds())
+            # The protocols of servers refer to each other in circles, and the collector comes only after millions
+            # of new objects. It takes as long as there are open ones: as many must have left, so that it pays.
+            if self._left > max(_MANY_LEFT, len(self._clients)):
+                self._left = 0
+                gc.collect()
             now = monotonic()
             for client, pinged_at in tuple(self._clients.items()):
                 blocked_since = client.blocked_since

@@ -3,17 +3,19 @@
 import asyncio
 import json
 import random
+import re
 import socket
 import statistics
 import struct
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import cycle
 from typing import Any, Final
 
+import httpx
 import psutil
 import pytest
 from redis.asyncio import Redis
@@ -75,8 +77,12 @@ async def channels(system: System) -> set[str | bytes]:
         return set(await redis.pubsub_channels("lorekeeper:*")) - ALWAYS
 
 
+async def have_risen(count: Callable[[], Awaitable[float]], before: float) -> bool:
+    return await count() > before
+
+
 async def test_connections_cut_abruptly_leave_nothing(system: System) -> None:
-    """Falls without `aclosing` in the subscriptions: their channels linger."""
+    """Falls without `aclosing` in the subscriptions, whose channels linger; and where nothing is collected."""
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     jobs = [await system.insist({"runAt": later}) for _ in range(10)]
     process, address = system.api_process, system.address
@@ -103,26 +109,34 @@ async def test_connections_cut_abruptly_leave_nothing(system: System) -> None:
     async def all_subscribed(number: int) -> bool:
         return len(await channels(system)) == len(jobs) + number
 
+    async def collections() -> float:
+        async with httpx.AsyncClient() as client:
+            metrics = (await client.get(f"http://{address}/metrics")).text
+        (count,) = re.findall(r'^python_gc_collections_total{generation="2"} (.*)$', metrics, re.MULTILINE)
+        return float(count)
+
     half = size(500, 1000)
     descriptors, memory, took_s = [], [], []
-    for _ in range(3):
+    for _ in range(6):
         opened: list[ClientConnection | asyncio.StreamWriter] = await asyncio.gather(
             *(follow_job(number) for number in range(half)),
             *(follow_world(number) for number in range(half)),
             *(follow_by_events(number) for number in range(half // 10)),
         )
         await until(partial(all_subscribed, half))
+        before = await collections()
         began = time.monotonic()
         for each in opened:
             each.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             each.transport.abort()
         await until(partial(is_left_alone, system), within_s=5)
         took_s.append(round(time.monotonic() - began, 2))
+        await until(partial(have_risen, collections, before))
         descriptors.append(process.num_fds())
         memory.append(process.memory_info().rss // MIB)
     print(f"\n{descriptors} descriptors, {memory} MiB, gone after {took_s} s")
-    assert descriptors[2] <= descriptors[0]
-    assert memory[2] - memory[1] < 10
+    assert descriptors[-1] <= descriptors[1]
+    assert memory[-1] - memory[1] < 10
 
 
 class Stalled:
