@@ -1,17 +1,22 @@
 """A worker's parts inside of the test's process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import cast
+from uuid import UUID
 
 from services.events import CANCELLED_CHANNEL
+from services.job_queries import JobState, find_jobs
+from services.lifecycle import JobStatus
 from services.resources import Resources
 from worker.consumer import Consumer
 from worker.handlers import register_handler
 from worker.handlers.asset_generation import JOB_TYPE, generate_asset
 from worker.leases import Leases
-from worker.providers.registry import build_providers
+from worker.providers.protocol import Provider
+from worker.providers.simulator import SimulatorProvider
 from worker.runner import Runner
 
 register_handler(JOB_TYPE, generate_asset)
@@ -29,7 +34,8 @@ class InProcessWorker:
             lease=settings.lease,
             heartbeat=timedelta(seconds=settings.heartbeat_s),
         )
-        providers = build_providers(simulator=True, plugins=resources.plugins)
+        plugins = [cast("Provider", plugin) for plugin in resources.plugins]
+        providers: dict[str, Provider] = {each.spec.name: each for each in (SimulatorProvider(), *plugins)}
         self.runner = Runner(resources, providers, self.leases)
         self.consumer = Consumer(resources, self.runner)
 
@@ -47,3 +53,18 @@ class InProcessWorker:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await self.runner.finish(grace)
+
+
+async def state(resources: Resources, job_id: UUID) -> JobState:
+    """Return a job as it stands."""
+    async with resources.database.connect() as connection:
+        return (await find_jobs(connection, [job_id]))[job_id]
+
+
+def reached(resources: Resources, job_id: UUID, *statuses: JobStatus) -> Callable[[], Awaitable[bool]]:
+    """Return the condition that a job stands at one of these."""
+
+    async def check() -> bool:
+        return (await state(resources, job_id)).job.status in statuses
+
+    return check

@@ -1,7 +1,6 @@
 """A client that a generator makes from our SDL and the README's operations does what the README says."""
 
 import importlib
-import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -14,6 +13,7 @@ import pytest
 from schema import build_schema
 from tests.acceptance.conftest import REQUIRED, Api
 from tests.processes import ROOT
+from tests.readme import blocks
 
 CODEGEN: Final = ROOT / ".venv" / "codegen" / "bin" / "ariadne-codegen"
 CONFIGURATION: Final = """
@@ -32,8 +32,7 @@ def generated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         if REQUIRED:
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    operations = re.findall(r"```graphql\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (tmp_path / "operations.graphql").write_text("\n".join(operations))
+    (tmp_path / "operations.graphql").write_text("\n".join(blocks("graphql")))
     (tmp_path / "schema.graphql").write_text(build_schema().as_str())
     (tmp_path / "pyproject.toml").write_text(CONFIGURATION)
     made = subprocess.run([CODEGEN], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)

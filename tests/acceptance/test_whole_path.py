@@ -15,18 +15,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Start, until
-from tests.processes import ROOT, ask, is_gone, watch
-
-README = (ROOT / "README.md").read_text()
-
-
-def block(language: str, beginning: str) -> str:
-    """Return the README's first code block of a language that begins so."""
-    for found in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL):
-        if found.lstrip().startswith(beginning):
-            return str(found)
-    raise AssertionError(f"README has no {language} block that begins with {beginning!r}")
-
+from tests.processes import ask, is_gone, watch
+from tests.readme import block
 
 MUTATION = block("graphql", "mutation")
 SUBSCRIPTION = block("graphql", "subscription")

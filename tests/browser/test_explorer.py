@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Request, Response, WebSocket
 
-from tests.processes import ROOT, Process
+from tests.processes import Process
+from tests.readme import block
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -114,13 +115,6 @@ def visit(browser: Browser, tmp_path: Path) -> Iterator[Callable[[str], Reader]]
     context.close()
 
 
-def _readme(operation: str) -> str:
-    blocks: list[str] = re.findall(
-        r"^```graphql\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    return next(block for block in blocks if block.startswith(operation))
-
-
 def _expect_a_finished_picture(reader: Reader) -> None:
     """From QUEUED to SUCCEEDED by every step once, and a picture at the end that the browser can open."""
     first, *between, last = reader.updates
@@ -169,12 +163,12 @@ def test_readme_quickstart_goes_from_queued_to_a_picture(
     """The worker comes when the stream is open, so that none of its steps is missed."""
     reader = visit(start("server.py", "--no-worker").url)
     reader.open_explorer()
-    reader.write_query(_readme("mutation"))
+    reader.write_query(block("graphql", "mutation"))
     reader.run()
     job_id = reader.read_response(_JOB_ID).group(1)
     reader.screenshot("created")
     reader.open_tab("Watch")
-    reader.write_query(_readme("subscription"))
+    reader.write_query(block("graphql", "subscription"))
     reader.write_variables({"jobId": job_id})
     reader.run()
     reader.read_response('"status": "QUEUED"')

@@ -8,16 +8,13 @@ from structlog.testing import capture_logs
 
 from services.access import ANONYMOUS
 from services.errors import InvalidInput
-from services.job_queries import find_jobs
 from services.lifecycle import JobStatus
 from services.models import AssetType
 from services.plugins import load_plugins
 from tests.conftest import Opener, running_loops, until
 from tests.factories import a_request
-from tests.inprocess import InProcessWorker
-from tests.processes import ROOT
-
-README = (ROOT / "README.md").read_text()
+from tests.inprocess import InProcessWorker, reached, state
+from tests.readme import block
 
 
 def install(folder: Path, entry_points: str, **modules: str) -> None:
@@ -32,11 +29,9 @@ def install(folder: Path, entry_points: str, **modules: str) -> None:
 
 def the_readmes() -> tuple[str, str]:
     """Return the README's provider, and its entry point as pip writes it down."""
-    (code,) = re.findall(r"```python\n(from collections.abc.*?)```", README, re.DOTALL)
-    (declared,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    declared = block("toml", '[project.entry-points."lorekeeper.providers"]')
     name, target = re.findall(r'^(\w+) = "(.*)"$', declared, re.MULTILINE)[0]
-    assert '[project.entry-points."lorekeeper.providers"]' in declared
-    return code, f"[lorekeeper.providers]\n{name} = {target}\n"
+    return block("python", "from collections.abc"), f"[lorekeeper.providers]\n{name} = {target}\n"
 
 
 async def test_the_readmes_provider_is_offered_and_makes_assets(
@@ -48,18 +43,15 @@ async def test_the_readmes_provider_is_offered_and_makes_assets(
     monkeypatch.syspath_prepend(tmp_path)
     resources = await open_services()
     asking = {"provider": "placeholders", "asset_type": AssetType.IMAGE}
+    with pytest.raises(InvalidInput, match="does not make MAP; it makes IMAGE") as refusal:
+        await resources.jobs.create(a_request(provider="placeholders", asset_type=AssetType.MAP), ANONYMOUS)
+    assert refusal.value.path == ("input", "assetType")
     with pytest.raises(InvalidInput, match="256 is greater than"):
         await resources.jobs.create(a_request(prompt_spec={"shade": 256}, **asking), ANONYMOUS)
     job_id = (await resources.jobs.create(a_request(prompt_spec={"shade": 7}, **asking), ANONYMOUS)).state.job.id
-
-    async def done() -> bool:
-        async with resources.database.connect() as connection:
-            return (await find_jobs(connection, [job_id]))[job_id].job.status is JobStatus.SUCCEEDED
-
     async with running_loops(resources), InProcessWorker(resources).running():
-        await until(done)
-    async with resources.database.connect() as connection:
-        asset = (await find_jobs(connection, [job_id]))[job_id].asset
+        await until(reached(resources, job_id, JobStatus.SUCCEEDED))
+    asset = (await state(resources, job_id)).asset
     assert asset is not None
     assert (asset.format, asset.content_type) == ("pgm", "image/x-portable-graymap")
     stored = resources.settings.home / "assets" / asset.storage_key

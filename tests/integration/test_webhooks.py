@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from services.webhooks import claim_due, find_deliveries
 from tests.asking import ask
 from tests.conftest import WEBHOOK_SECRET, Opener, recorded_statements, until
 from tests.factories import a_request, an_asset
-from tests.processes import ROOT
+from tests.readme import block
 from worker import webhooks
 from worker.webhooks import WebhookSender, open_sender
 
@@ -353,7 +352,7 @@ async def test_what_waits_for_its_next_try_does_not_keep_others(resources: Resou
 
 
 async def test_the_readmes_receiver_knows_who_calls(resources: Resources, target: Target) -> None:
-    (code,) = re.findall(r"```python\n(from standardwebhooks.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code = block("python", "from standardwebhooks")
     receiver: dict[str, Any] = {}
     exec(code.replace("whsec_…", WEBHOOK_SECRET), receiver)  # noqa: S102 - our own words
     job_id = await ended(resources, target.url)

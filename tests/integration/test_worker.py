@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from services.access import ANONYMOUS
 from services.dispatcher import message_of
 from services.errors import DatabaseUnavailable
-from services.job_queries import JobFilter, JobState, count_jobs, find_jobs
+from services.job_queries import JobFilter, count_jobs
 from services.job_store import create
 from services.lifecycle import Event, JobStatus
 from services.messages import Delivery, Message
@@ -25,7 +25,7 @@ from services.moves import Move, Moved
 from services.resources import Resources
 from tests.conftest import Opener, recorded_statements, running_loops, until
 from tests.factories import a_new_job, a_request, log_of
-from tests.inprocess import InProcessWorker
+from tests.inprocess import InProcessWorker, reached, state
 from worker.handlers.asset_generation import JOB_TYPE
 from worker.leases import StopReason
 
@@ -40,18 +40,6 @@ async def worker(open_services: Opener) -> AsyncIterator[InProcessWorker]:
 async def ask(resources: Resources, **prompt: object) -> UUID:
     asked = await resources.jobs.create(a_request(prompt_spec=prompt), ANONYMOUS)
     return asked.state.job.id
-
-
-async def state(resources: Resources, job_id: UUID) -> JobState:
-    async with resources.database.connect() as connection:
-        return (await find_jobs(connection, [job_id]))[job_id]
-
-
-def reached(resources: Resources, job_id: UUID, *statuses: JobStatus) -> Callable[[], Awaitable[bool]]:
-    async def check() -> bool:
-        return (await state(resources, job_id)).job.status in statuses
-
-    return check
 
 
 async def events(resources: Resources, job_id: UUID) -> list[Event]:

@@ -3,7 +3,6 @@
 import re
 from datetime import timedelta
 from itertools import product
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -11,8 +10,8 @@ import pytest
 
 from services.job_store import claim_moves
 from services.lifecycle import EDGES, FINAL, LIVE, WAITING, Edge, Event, Guard, JobStatus
+from tests.readme import block
 
-README: Final = Path(__file__).resolve().parents[2] / "README.md"
 LINE: Final = re.compile(r"^\s*(\[\*\]|[A-Z]+) --> (\[\*\]|[A-Z]+)(?:: ([a-z]+))?\s*$")
 CLAIMING: Final = [move.event for move in claim_moves([uuid4()], timedelta(seconds=30))]
 
@@ -99,9 +98,7 @@ def test_of_the_edges_that_a_claim_sends_at_most_one_applies(status: JobStatus) 
 
 
 def _drawn() -> list[tuple[str, str, str | None]]:
-    block = re.search(r"```mermaid\s+stateDiagram-v2\n(.*?)```", README.read_text(), re.DOTALL)
-    assert block is not None, "the README has no mermaid block with a stateDiagram-v2"
-    arrows = [line for line in block[1].splitlines() if "-->" in line]
+    arrows = [line for line in block("mermaid", "stateDiagram-v2").splitlines() if "-->" in line]
     found = [LINE.match(line) for line in arrows]
     unread = [line for line, match in zip(arrows, found, strict=True) if match is None]
     assert not unread, "not of the form `QUEUED --> PROCESSING: claim`"
