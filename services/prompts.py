@@ -4,6 +4,22 @@ from typing import Final
 
 from services.models import JsonObject
 
+_SEED: Final[JsonObject] = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
+
+
+def _words(most: int, description: str | None = None, *examples: str) -> JsonObject:
+    """Return the schema of a text that says something, in so many characters at the most."""
+    schema: JsonObject = {"type": "string", "minLength": 1, "maxLength": most, "pattern": r"\S"}
+    if description is not None:
+        schema["description"] = description
+    return schema | {"examples": [*examples]} if examples else schema
+
+
+def _description(asked: str, *examples: str) -> JsonObject:
+    """Return the schema of the sentence that a generator reads."""
+    return _words(2000, asked, *examples)
+
+
 SIMULATOR_PROMPT: Final[JsonObject] = {
     "type": "object",
     "description": "A run that behaves as told, for load, fault and demonstration runs.",
@@ -22,17 +38,13 @@ LANDSCAPE_PROMPT: Final[JsonObject] = {
     "type": "object",
     "description": "A landscape painted from fractal noise; its features follow the words of the description.",
     "properties": {
-        "description": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 2000,
-            "pattern": r"\S",
-            "description": "What to see, in English: place, time of day, weather, features.",
-            "examples": ["A misty mountain lake at dawn, pine forest on the shore"],
-        },
+        "description": _description(
+            "What to see, in English: place, time of day, weather, features.",
+            "A misty mountain lake at dawn, pine forest on the shore",
+        ),
         "width": {"type": "integer", "minimum": 64, "maximum": 2048, "default": 1024},
         "height": {"type": "integer", "minimum": 64, "maximum": 2048, "default": 640},
-        "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+        "seed": _SEED,
     },
     "required": ["description"],
     "additionalProperties": False,
@@ -41,25 +53,15 @@ MAP_PROMPT: Final[JsonObject] = {
     "type": "object",
     "description": "A map of an invented land, drawn in ink on parchment; the land follows the words.",
     "properties": {
-        "description": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 2000,
-            "pattern": r"\S",
-            "description": "The land, in English: its shape, climate, mountains, forests, waters, people.",
-            "examples": ["A rocky northern archipelago", "An inland kingdom between mountains"],
-        },
-        "title": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 60,
-            "pattern": r"\S",
-            "description": "The name of the land; invented where it is left out.",
-            "examples": ["The Kingdom of Arador"],
-        },
+        "description": _description(
+            "The land, in English: its shape, climate, mountains, forests, waters, people.",
+            "A rocky northern archipelago",
+            "An inland kingdom between mountains",
+        ),
+        "title": _words(60, "The name of the land; invented where it is left out.", "The Kingdom of Arador"),
         "width": {"type": "integer", "minimum": 256, "maximum": 2048, "default": 1280},
         "height": {"type": "integer", "minimum": 256, "maximum": 2048, "default": 960},
-        "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+        "seed": _SEED,
         "towns": {
             "type": "integer",
             "minimum": 0,
@@ -79,7 +81,7 @@ VIDEO_PROMPT: Final[JsonObject] = {
         "height": {"type": "integer", "minimum": 64, "maximum": 1280, "multipleOf": 2, "default": 480},
         "duration_s": {"type": "number", "minimum": 1, "maximum": 12, "default": 5},
         "fps": {"type": "integer", "minimum": 12, "maximum": 30, "default": 24},
-        "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+        "seed": _SEED,
     },
     "required": ["description"],
     "additionalProperties": False,
@@ -88,14 +90,10 @@ MUSIC_PROMPT: Final[JsonObject] = {
     "type": "object",
     "description": "A short piece of music; mood, mode, pace and players follow the words of the description.",
     "properties": {
-        "description": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 2000,
-            "pattern": r"\S",
-            "description": "What to hear, in English: an occasion, a place, a mood, instruments.",
-            "examples": ["A merry dance in the tavern, fiddle and flute"],
-        },
+        "description": _description(
+            "What to hear, in English: an occasion, a place, a mood, instruments.",
+            "A merry dance in the tavern, fiddle and flute",
+        ),
         # A `$` would let Python accept a newline behind the key.
         "key": {"type": "string", "pattern": r"^[A-G][#b]?(?![\s\S])", "examples": ["D", "F#", "Bb"]},
         "mode": {
@@ -109,7 +107,7 @@ MUSIC_PROMPT: Final[JsonObject] = {
             "description": "Beats a minute; a beat of 6/8 is a dotted quarter.",
         },
         "duration_s": {"type": "number", "minimum": 4, "maximum": 120, "default": 30},
-        "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+        "seed": _SEED,
     },
     "required": ["description"],
     "additionalProperties": False,
@@ -118,33 +116,22 @@ SHEET_PROMPT: Final[JsonObject] = {
     "type": "object",
     "description": "A lore sheet: title, picture, facts and typeset text. Latin, Greek and Cyrillic letters.",
     "properties": {
-        "title": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 200,
-            "pattern": r"\S",
-            "examples": ["The Harbour of Vael"],
-        },
+        "title": _words(200, None, "The Harbour of Vael"),
         "subtitle": {"type": "string", "maxLength": 300},
-        "text": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 20_000,
-            "pattern": r"\S",
-            "description": "Paragraphs separated by blank lines. A line that begins with # to ### is a heading, "
+        "text": _words(
+            20_000,
+            "Paragraphs separated by blank lines. A line that begins with # to ### is a heading, "
             "a paragraph of asterisks a break between scenes.",
-            "examples": [
-                "Vael lies where the river Ost meets the grey sea.\n\n# The tolls\n\nNobody passes free."
-            ],
-        },
+            "Vael lies where the river Ost meets the grey sea.\n\n# The tolls\n\nNobody passes free.",
+        ),
         "facts": {
             "type": "array",
             "maxItems": 30,
             "items": {
                 "type": "object",
                 "properties": {
-                    "name": {"type": "string", "minLength": 1, "maxLength": 80, "pattern": r"\S"},
-                    "value": {"type": "string", "minLength": 1, "maxLength": 300, "pattern": r"\S"},
+                    "name": _words(80),
+                    "value": _words(300),
                 },
                 "required": ["name", "value"],
                 "additionalProperties": False,
@@ -155,7 +142,7 @@ SHEET_PROMPT: Final[JsonObject] = {
             "properties": {
                 "kind": {"enum": ["landscape", "none"]},
                 "description": LANDSCAPE_PROMPT["properties"]["description"],
-                "seed": LANDSCAPE_PROMPT["properties"]["seed"],
+                "seed": _SEED,
             },
             "required": ["kind"],
             "if": {"properties": {"kind": {"const": "landscape"}}},
@@ -163,7 +150,7 @@ SHEET_PROMPT: Final[JsonObject] = {
             "additionalProperties": False,
         },
         "page_size": {"enum": ["A4", "letter"], "default": "A4"},
-        "author": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"\S"},
+        "author": _words(100),
     },
     "required": ["title", "text"],
     "additionalProperties": False,

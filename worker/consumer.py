@@ -161,19 +161,18 @@ class Consumer:
 
     def _put_off(self, delivery: Delivery, refusal: Refusal) -> None:
         """Deal with a delivery whose job cannot be claimed now."""
-        if refusal.wait is not None and refusal.wait < _SOON and not self._stopping.is_set():
+        if refusal.wait is None:
+            if refusal.status is None:
+                log.warning("message.without_job", body=delivery.body)
+            # The row is the record: a final job needs no message.
+            self._runner.delete(delivery)
+        elif refusal.wait < _SOON and not self._stopping.is_set():
             task = asyncio.create_task(self._take_later(delivery, refusal.wait))
             self._kept.add(task)
             task.add_done_callback(self._kept.discard)
-            return
-        if refusal.wait is not None:
+        else:
             # Counted in whole seconds, rounded up, from later on than PostgreSQL measured: it is over by then.
             self._runner.hide(delivery, refusal.wait)
-            return
-        if refusal.status is None:
-            log.warning("message.without_job", body=delivery.body)
-        # The row is the record: a final job needs no message.
-        self._runner.delete(delivery)
 
     async def _take_later(self, delivery: Delivery, wait: timedelta) -> None:
         """Keep a delivery, and the room for its job, until the job can be claimed."""

@@ -1,7 +1,7 @@
 """Receiving from the queues: what is urgent first, and a share for the rest that never dries up."""
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -138,12 +138,13 @@ class Poller:
             return_exceptions=True,
         )
         found: list[Delivery] = []
-        short = Counter[Urgency]()
+        short: set[Urgency] = set()
         for (urgency, most), answer in zip(calls, answers, strict=True):
             if isinstance(answer, list):
                 found += answer
-            short[urgency] += not isinstance(answer, list) or len(answer) < most
-        self._rich -= {urgency for urgency, times in short.items() if times}
+            if not isinstance(answer, list) or len(answer) < most:
+                short.add(urgency)
+        self._rich -= short
         failed = next((answer for answer in answers if isinstance(answer, BaseException)), None)
         if failed is not None and not found:
             raise failed

@@ -21,37 +21,27 @@ _AHEAD: Final = 4
 
 
 @dataclass(frozen=True)
-class VideoSpec:
-    """What to film.
+class VideoSpec(LandscapeSpec):
+    """The landscape to film, its sides even, and how long.
 
     Attributes:
-        description: a sentence; its words choose what is seen, all of it chooses the shapes.
-        width, height: in pixels, even, 64 to 1280.
         duration_s: 1 to 12 seconds.
         fps: frames a second, 12 to 30.
-        seed: for another film of the same description; None takes one from the description.
 
     Raises:
         ValueError: a side is odd or out of range.
     """
 
-    description: str
     width: int = 854
     height: int = 480
     duration_s: float = 5
     fps: int = 24
-    seed: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for side in (self.width, self.height):
             if side % 2:
                 raise ValueError(f"a side of {side} pixels is odd")
-        LandscapeSpec(self.description, self.width, self.height, self.seed)
-
-    @property
-    def landscape(self) -> LandscapeSpec:
-        """The landscape that is filmed."""
-        return LandscapeSpec(self.description, self.width, self.height, self.seed)
 
     @property
     def frames(self) -> int:
@@ -68,8 +58,8 @@ def shoot(spec: VideoSpec, path: Path, report: Reporter) -> dict[str, object]:
         report: told the part done (0 to 1, rising) and what comes next; what it raises stops the work.
     """
     report(0.0, "reading the description")
-    seed = spec.landscape.seed_used
-    film = Film(spec.description, (spec.width, spec.height), Dice(canonical(spec.description), seed))
+    dice = Dice(canonical(spec.description), spec.seed_used)
+    film = Film(spec.description, (spec.width, spec.height), dice)
     report(0.05, "the first light")
 
     def frames() -> Iterator[bytes]:
@@ -88,7 +78,7 @@ def shoot(spec: VideoSpec, path: Path, report: Reporter) -> dict[str, object]:
         "frames": spec.frames,
         "codec": "h264",
         "duration_seconds": spec.frames / spec.fps,
-        "seed": seed,
+        "seed": spec.seed_used,
     }
 
 

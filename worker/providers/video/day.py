@@ -13,7 +13,7 @@ from worker.providers.landscape.palette import Light, choose_light
 from worker.providers.landscape.vocabulary import Scene
 
 _HOURS: Final = ((0.0, "dawn"), (0.28, "noon"), (0.56, "dusk"), (0.74, "night"), (1.0, "night"))
-"""When each of the painter's skies is reached, as a part of the film."""
+"""When each of the painter's skies is reached, as a part of the film. The last one stays."""
 _SUNSET: Final = 0.62
 _MOONRISE: Final = 0.66
 _TURN: Final = 0.64
@@ -29,12 +29,10 @@ class Day:
     """
 
     def __init__(self, scene: Scene, dice: Dice) -> None:
-        self._skies = [
-            (instant, choose_light(replace(scene, time=time), dice), replace(scene, time=time))
-            for instant, time in _HOURS
-        ]
-        first = self._skies[0][1]
-        self._side = -1.0 if first.sun_x < 0.5 else 1.0
+        self._scenes = {time: replace(scene, time=time) for _, time in _HOURS}
+        lights = {time: choose_light(shown, dice) for time, shown in self._scenes.items()}
+        self._skies = [(instant, lights[time]) for instant, time in _HOURS]
+        self._side = -1.0 if self.first.sun_x < 0.5 else 1.0
 
     @property
     def first(self) -> Light:
@@ -43,8 +41,9 @@ class Day:
 
     def scene(self, instant: float) -> Scene:
         """Return the scene with the hour that an instant of the film, 0 to 1, belongs to."""
-        by_name = {found.time: found for _, _, found in self._skies}
-        return by_name["night"] if instant >= _TURN else by_name["noon" if instant > 0.12 else "dawn"]
+        if instant >= _TURN:
+            return self._scenes["night"]
+        return self._scenes["noon" if instant > 0.12 else "dawn"]
 
     def stars(self, instant: float) -> float:
         """Return how bright the stars are, 0 to 1."""

@@ -14,6 +14,7 @@ from worker.providers.landscape import HORIZON, compose, map_size
 from worker.providers.landscape.develop import bloom, develop
 from worker.providers.landscape.foreground import frame
 from worker.providers.landscape.noise import Dice, Field
+from worker.providers.landscape.palette import Light
 from worker.providers.landscape.perspective import open_view
 from worker.providers.landscape.setting import Setting
 from worker.providers.landscape.sky import Sky
@@ -85,12 +86,13 @@ class Film:
         first, second = self._hour(before), self._hour(before + 1)
         picture = first.picture * (1 - part)
         picture += second.picture * part
-        sky = self._sky(instant)
+        light = self._day.light(instant)
+        sky = self._sky(instant, light)
         # What one of the hours has over the sky stays: a thin line of mist or leaves.
         open_sky = first.sky & second.sky
         upper = picture[: open_sky.shape[0]]
         np.copyto(upper, sky, where=open_sky[..., None])
-        return develop(picture, self._day.light(instant), self._dice).tobytes()
+        return develop(picture, light, self._dice).tobytes()
 
     def _hour(self, number: int) -> _Hour:
         with self._painting:
@@ -114,10 +116,8 @@ class Film:
         bloom(picture)
         return _Hour(picture, sky)
 
-    def _sky(self, instant: float) -> Field:
-        setting = Setting(
-            self._day.scene(instant), self._day.light(instant), self._terrain, self._coarse, self._dice
-        )
+    def _sky(self, instant: float, light: Light) -> Field:
+        setting = Setting(self._day.scene(instant), light, self._terrain, self._coarse, self._dice)
         rows = min(self._view.height, int(self._view.horizon) + 3)
         sky = Sky(setting, -(-rows // _COARSE), wind=instant * _WIND, stars=self._day.stars(instant))
         sky.hang_lights()
