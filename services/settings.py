@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     history_days: float = Field(default=30, ge=0, le=36500)
     allow_purge: bool = False
     simulator: bool | None = None
+    local_memory_mib: int = Field(default=1024, ge=256, le=65536)
 
     s3_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_public_endpoint_url: AnyHttpUrl | None = None
@@ -174,8 +175,7 @@ class Settings(BaseSettings):
         """Origins are written apart by commas, each as browsers send it."""
         if not isinstance(value, str):
             return value
-        origins = [origin.strip() for origin in value.split(",") if origin.strip()]
-        return frozenset(_origin(origin) for origin in origins)
+        return frozenset(map(_origin, _apart(value)))
 
     @field_validator("webhook_secrets", mode="before")
     @classmethod
@@ -183,7 +183,7 @@ class Settings(BaseSettings):
         """Secrets of webhooks are written apart by commas, each as Standard Webhooks spells it."""
         if not isinstance(value, str):
             return value
-        found = [secret.strip() for secret in value.split(",") if secret.strip()]
+        found = _apart(value)
         if len(found) > _MOST_WEBHOOK_SECRETS:
             raise ValueError(f"must be {_MOST_WEBHOOK_SECRETS} secrets at the most: each signs every delivery")
         if not all(map(_is_webhook_secret, found)):
@@ -255,6 +255,11 @@ def _first_problem(error: ValidationError) -> str:
         name = f"LOREKEEPER_{name}"
     # The value stays out of the message: it may hold a password.
     return f"{name.upper()}: {message}"
+
+
+def _apart(text: str) -> list[str]:
+    """Return what is written apart by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _origin(text: str) -> str:

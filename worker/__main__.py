@@ -20,7 +20,7 @@ from worker.handlers import register_handler
 from worker.handlers.asset_generation import JOB_TYPE, generate_asset
 from worker.leases import Leases
 from worker.maintenance import Maintenance
-from worker.providers.registry import build_providers
+from worker.providers.registry import open_providers
 from worker.runner import Runner
 from worker.webhooks import open_sender
 
@@ -45,7 +45,7 @@ async def work(settings: Settings) -> None:
         await wait_for_database(resources.database, patience=timedelta(seconds=settings.startup_timeout_s))
         await require_current(resources.database)
         register_handler(JOB_TYPE, generate_asset)
-        providers = build_providers(simulator=settings.simulator_enabled, plugins=resources.plugins)
+        providers = await stack.enter_async_context(open_providers(resources))
         leases = Leases(
             resources.database,
             resources.queues,
