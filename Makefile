@@ -5,12 +5,13 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
 RUN    := $(VENV)/.run
 DEV    := $(VENV)/.dev
+SERVICES := $(VENV)/.services
 PAGE   := web/dist/graphql.html
 REAL   := tests/clients/node_modules/.package-lock.json
 CODEGEN := $(VENV)/codegen/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak fuzz bench check schema format lock clean
+.PHONY: help setup run services test soak fuzz bench check schema format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +20,8 @@ setup: $(RUN) $(PAGE) ## Install the packages and build the web page
 
 run: setup ## Start everything on this machine: services, API, worker, page
 	@exec $(BIN)/python server.py
+
+services: $(SERVICES) ## Install the SDKs of the providers openai, sora and replicate
 
 test: $(DEV) $(PAGE) $(REAL) $(CODEGEN) ## Run the tests (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest $(ARGS)
@@ -60,9 +63,14 @@ $(RUN): requirements/run.lock | $(BIN)/python
 	@$(PIP) -r $<
 	@touch $@
 
-$(DEV): requirements/dev.lock requirements/run.lock | $(RUN)
+$(SERVICES): requirements/services.lock requirements/run.lock | $(RUN)
+	@echo "Installing the SDKs of external services ..."
+	@$(PIP) -r requirements/run.lock -r requirements/services.lock
+	@touch $@
+
+$(DEV): requirements/dev.lock requirements/services.lock requirements/run.lock | $(RUN)
 	@echo "Installing the development packages ..."
-	@$(PIP) -r requirements/run.lock -r requirements/dev.lock
+	@$(PIP) -r requirements/run.lock -r requirements/services.lock -r requirements/dev.lock
 	@touch $@
 
 $(PAGE): web/package-lock.json $(shell find web/src web/*.html web/*.ts web/*.json -type f 2>/dev/null) | $(BIN)/python

@@ -329,11 +329,20 @@ class Provider:
     name: str
     asset_types: list[AssetType]
     models: list[str]
+    model_pattern: str | None = strawberry.field(
+        description="A regular expression of what modelId may be besides 'models', from its beginning to its end."
+    )
 
     @classmethod
     def of(cls, spec: ProviderSpec) -> "Provider":
         """Build the type from a provider's spec."""
-        return cls(spec=spec, name=spec.name, asset_types=spec.asset_types, models=list(spec.models))
+        return cls(
+            spec=spec,
+            name=spec.name,
+            asset_types=spec.asset_types,
+            models=list(spec.models),
+            model_pattern=spec.model_pattern,
+        )
 
     @strawberry.field(description="JSON Schema of promptSpec for one asset type.")
     def prompt_schema(self, asset_type: AssetType) -> JSON:

@@ -3,6 +3,7 @@
 The API validates against this; the generators themselves live in `worker.providers`.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -29,12 +30,16 @@ class ProviderSpec:
     Attributes:
         name: how clients name it.
         prompt_schemas: a JSON Schema (2020-12) of promptSpec for each asset type that it makes.
-        models: what `modelId` may be; where empty, it must be left out.
+        models: what `modelId` may be; where empty, and there is no pattern either, it must be left out.
+        model_pattern: a regular expression of what `modelId` may be besides, from its beginning to its end.
+        needs_model: whether `modelId` must be there.
     """
 
     name: str
     prompt_schemas: Mapping[AssetType, JsonObject]
     models: Sequence[str] = ()
+    model_pattern: str | None = None
+    needs_model: bool = False
     _validators: Mapping[AssetType, Draft202012Validator] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -62,14 +67,22 @@ class ProviderSpec:
                 [*path, "assetType"],
                 f"provider {self.name!r} does not make {asset_type}; it makes {', '.join(self.asset_types)}",
             )
-        if model_id is not None and model_id not in self.models:
-            raise InvalidInput(
-                [*path, "modelId"],
-                f"provider {self.name!r} has no such model; it has {', '.join(self.models) or 'none to choose'}",
-            )
+        if model_id is None and self.needs_model:
+            raise InvalidInput([*path, "modelId"], f"is needed: provider {self.name!r} {self._choice}")
+        if model_id is not None and not self._knows(model_id):
+            raise InvalidInput([*path, "modelId"], f"provider {self.name!r} has no such model; it {self._choice}")
         problem = best_match(validator.iter_errors(prompt_spec))
         if problem is not None:
             raise InvalidInput([*path, "promptSpec", *problem.absolute_path], problem.message[:300])
+
+    def _knows(self, model_id: str) -> bool:
+        fits = self.model_pattern is not None and re.fullmatch(self.model_pattern, model_id) is not None
+        return fits or model_id in self.models
+
+    @property
+    def _choice(self) -> str:
+        shown = [*self.models, *([f"any like {self.model_pattern}"] if self.model_pattern else [])]
+        return f"has {', '.join(shown) or 'none to choose'}"
 
 
 class Catalog:
@@ -106,9 +119,6 @@ LOCAL: Final = ProviderSpec(
     },
     models=("landscape",),
 )
-
-
-BUILT_IN: Final = frozenset({LOCAL.name, SIMULATOR.name})
 
 
 def build_catalog(*, simulator: bool, others: Iterable[ProviderSpec] = ()) -> Catalog:

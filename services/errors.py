@@ -166,9 +166,19 @@ class GenerationError(LorekeeperError):
 
 
 class PassingError(GenerationError):
-    """Another attempt may succeed."""
+    """Another attempt may succeed.
+
+    Args:
+        code: as of any `GenerationError`.
+        message: likewise.
+        retry_after: how long whoever refused asks to be left alone.
+    """
 
     retryable = True
+
+    def __init__(self, code: str, message: str, retry_after: timedelta = timedelta()) -> None:
+        self.retry_after = retry_after
+        super().__init__(code, message)
 
 
 class PermanentError(GenerationError):

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 import orjson
-from sqlalchemy import RowMapping, bindparam, column, text
+from sqlalchemy import RowMapping, Text, bindparam, column, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -71,6 +71,13 @@ WITH wanted AS (
 )
 SELECT {SELECT_JOB}, {SELECT_LOG} FROM m JOIN l ON l.job_id = m.id ORDER BY m.id
 """).columns(*JOB_RESULT, *LOG_RESULT)  # noqa: S608 - the interpolated parts are the model's own column names
+
+
+_INPUTS: Final = ", d.prompt_spec AS d_prompt_spec, r.handle AS r_handle"
+_JOIN_INPUTS: Final = """
+LEFT JOIN derivations d ON d.job_id = m.id AND m.status = 'PROCESSING'
+LEFT JOIN renders r ON r.job_id = m.id AND m.status = 'PROCESSING'
+"""
 
 
 def _advance_sql(*, inputs: bool) -> str:
@@ -140,14 +147,14 @@ WITH wanted AS (
            clock_timestamp()
     FROM m RETURNING *
 )
-SELECT {SELECT_JOB}, {SELECT_LOG}, {SELECT_ASSET}{", d.prompt_spec AS d_prompt_spec" if inputs else ""}
+SELECT {SELECT_JOB}, {SELECT_LOG}, {SELECT_ASSET}{_INPUTS if inputs else ""}
 FROM m JOIN l ON l.job_id = m.id LEFT JOIN a ON a.job_id = m.id
-{"LEFT JOIN derivations d ON d.job_id = m.id AND m.status = 'PROCESSING'" if inputs else ""}
+{_JOIN_INPUTS if inputs else ""}
 ORDER BY m.id
 """  # noqa: S608 - the interpolated parts are the model's own column names
 
 
-_INPUTS_RESULT: Final = [column("d_prompt_spec", JSONB)]
+_INPUTS_RESULT: Final = [column("d_prompt_spec", JSONB), column("r_handle", Text)]
 _ADVANCE: Final = text(_advance_sql(inputs=False)).columns(*JOB_RESULT, *LOG_RESULT, *ASSET_RESULT)
 _CLAIM: Final = text(_advance_sql(inputs=True)).columns(*JOB_RESULT, *LOG_RESULT, *ASSET_RESULT, *_INPUTS_RESULT)
 
@@ -330,6 +337,7 @@ def _moved(row: RowMapping) -> Moved:
         transition=transition_of_row(row),
         asset=asset_of_row(row),
         prompt_spec=row.get("d_prompt_spec"),
+        handle=row.get("r_handle"),
     )
 
 

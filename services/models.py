@@ -349,3 +349,19 @@ class WebhookDelivery(WebhookDeliveryRecord, table=True):
     fencing_token: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     lease_expires_at: datetime | None = Field(default=None, sa_type=_INSTANT)
     """Until when one sender alone may send it."""
+
+
+class Render(SQLModel, table=True):
+    """What external services were asked to render for jobs that have not ended, or have without their knowing."""
+
+    __tablename__ = "renders"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id"], ["jobs.id"], "fk_renders_job", ondelete="CASCADE"),
+        CheckConstraint("length(handle) BETWEEN 1 AND 500", "ck_renders_handle"),
+    )
+
+    job_id: UUID = Field(primary_key=True)
+    provider: str = Field(sa_type=Text)
+    handle: str = Field(sa_type=Text)
+    """The service's own id of it."""
+    created_at: datetime = Field(sa_type=_INSTANT, sa_column_kwargs={"server_default": _NOW})

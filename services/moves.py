@@ -68,6 +68,8 @@ class Moved:
     asset: AssetRecord | None = None
     prompt_spec: Any = None
     """The inputs of a claimed job, where they were asked for."""
+    handle: str | None = None
+    """What an earlier attempt has asked an external service for, likewise."""
 
 
 @dataclass(frozen=True, slots=True)

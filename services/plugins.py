@@ -9,9 +9,11 @@ from typing import Final, Protocol
 
 import structlog
 
-from services.catalog import BUILT_IN, ProviderSpec
+from services.catalog import ProviderSpec
 
 GROUP: Final = "lorekeeper.providers"
+RESERVED: Final = frozenset({"local", "simulator", "openai", "replicate", "sora"})
+"""The names of our own providers, also of those that are not offered here."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +41,7 @@ def load_plugins() -> Sequence[Plugin]:
             log.exception("plugin.failed", plugin=entry.name, object=entry.value)
             continue
         name = plugin.spec.name
-        if name in BUILT_IN or name in found:
+        if name in RESERVED or name in found:
             log.error("plugin.name_taken", plugin=entry.name, provider=name)
             continue
         found[name] = plugin

@@ -7,7 +7,7 @@ from services.models import JsonObject
 _SEED: Final[JsonObject] = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
 
 
-def _words(most: int, description: str | None = None, *examples: str) -> JsonObject:
+def words(most: int, description: str | None = None, *examples: str) -> JsonObject:
     """Return the schema of a text that says something, in so many characters at the most."""
     schema: JsonObject = {"type": "string", "minLength": 1, "maxLength": most, "pattern": r"\S"}
     if description is not None:
@@ -17,7 +17,7 @@ def _words(most: int, description: str | None = None, *examples: str) -> JsonObj
 
 def _description(asked: str, *examples: str) -> JsonObject:
     """Return the schema of the sentence that a generator reads."""
-    return _words(2000, asked, *examples)
+    return words(2000, asked, *examples)
 
 
 SIMULATOR_PROMPT: Final[JsonObject] = {
@@ -58,7 +58,7 @@ MAP_PROMPT: Final[JsonObject] = {
             "A rocky northern archipelago",
             "An inland kingdom between mountains",
         ),
-        "title": _words(60, "The name of the land; invented where it is left out.", "The Kingdom of Arador"),
+        "title": words(60, "The name of the land; invented where it is left out.", "The Kingdom of Arador"),
         "width": {"type": "integer", "minimum": 256, "maximum": 2048, "default": 1280},
         "height": {"type": "integer", "minimum": 256, "maximum": 2048, "default": 960},
         "seed": _SEED,
@@ -116,9 +116,9 @@ SHEET_PROMPT: Final[JsonObject] = {
     "type": "object",
     "description": "A lore sheet: title, picture, facts and typeset text. Latin, Greek and Cyrillic letters.",
     "properties": {
-        "title": _words(200, None, "The Harbour of Vael"),
+        "title": words(200, None, "The Harbour of Vael"),
         "subtitle": {"type": "string", "maxLength": 300},
-        "text": _words(
+        "text": words(
             20_000,
             "Paragraphs separated by blank lines. A line that begins with # to ### is a heading, "
             "a paragraph of asterisks a break between scenes.",
@@ -130,8 +130,8 @@ SHEET_PROMPT: Final[JsonObject] = {
             "items": {
                 "type": "object",
                 "properties": {
-                    "name": _words(80),
-                    "value": _words(300),
+                    "name": words(80),
+                    "value": words(300),
                 },
                 "required": ["name", "value"],
                 "additionalProperties": False,
@@ -150,7 +150,7 @@ SHEET_PROMPT: Final[JsonObject] = {
             "additionalProperties": False,
         },
         "page_size": {"enum": ["A4", "letter"], "default": "A4"},
-        "author": _words(100),
+        "author": words(100),
     },
     "required": ["title", "text"],
     "additionalProperties": False,

@@ -26,6 +26,7 @@ from services.plugins import Plugin, load_plugins
 from services.queue_operations import QueueOperations
 from services.queue_watch import QueueWatch
 from services.queues import Queues
+from services.service_catalog import service_specs
 from services.settings import Settings
 from services.sqs import LONG_POLL
 from services.storage import LocalStorage, S3Storage, Storage, signing_secret
@@ -151,7 +152,8 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
         operations = QueueOperations(list(queues), allow_purge=settings.allow_purge)
         storage = await _open_storage(stack, settings, endpoints, session)
         plugins = load_plugins()
-        catalog = build_catalog(simulator=settings.simulator_enabled, others=[plugin.spec for plugin in plugins])
+        others = [*service_specs(settings), *(plugin.spec for plugin in plugins)]
+        catalog = build_catalog(simulator=settings.simulator_enabled, others=others)
         publisher = Publisher(redis)
         feed = Feed(redis)
         dispatcher = Dispatcher(database, queues)

@@ -85,6 +85,13 @@ class Settings(BaseSettings):
     simulator: bool | None = None
     local_memory_mib: int = Field(default=1024, ge=256, le=65536)
 
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: AnyHttpUrl | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    replicate_api_token: SecretStr | None = Field(default=None, validation_alias="REPLICATE_API_TOKEN")
+    replicate_base_url: AnyHttpUrl | None = None
+    sora_base_url: AnyHttpUrl | None = None
+    sora_api_key: SecretStr | None = None
+
     s3_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_public_endpoint_url: AnyHttpUrl | None = None
     signing_secret: SecretStr | None = Field(default=None, min_length=32)

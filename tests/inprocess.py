@@ -17,15 +17,21 @@ from worker.handlers.asset_generation import JOB_TYPE, generate_asset
 from worker.leases import Leases
 from worker.providers.protocol import Provider
 from worker.providers.simulator import SimulatorProvider
+from worker.renders import RenderSweep
 from worker.runner import Runner
 
 register_handler(JOB_TYPE, generate_asset)
 
 
 class InProcessWorker:
-    """A worker's consumer and heartbeat, run by the test."""
+    """A worker's consumer and heartbeat, run by the test.
 
-    def __init__(self, resources: Resources) -> None:
+    Args:
+        resources: what it works with.
+        others: providers beside the simulator and those of other packages.
+    """
+
+    def __init__(self, resources: Resources, *others: Provider) -> None:
         settings = resources.settings
         self.resources = resources
         self.leases = Leases(
@@ -35,7 +41,10 @@ class InProcessWorker:
             heartbeat=timedelta(seconds=settings.heartbeat_s),
         )
         plugins = [cast("Provider", plugin) for plugin in resources.plugins]
-        providers: dict[str, Provider] = {each.spec.name: each for each in (SimulatorProvider(), *plugins)}
+        providers: dict[str, Provider] = {
+            each.spec.name: each for each in (SimulatorProvider(), *plugins, *others)
+        }
+        self.sweep = RenderSweep(resources.database, providers, interval=timedelta(seconds=1))
         self.runner = Runner(resources, providers, self.leases)
         self.consumer = Consumer(resources, self.runner)
 

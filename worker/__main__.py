@@ -21,6 +21,7 @@ from worker.handlers.asset_generation import JOB_TYPE, generate_asset
 from worker.leases import Leases
 from worker.maintenance import Maintenance
 from worker.providers.registry import open_providers
+from worker.renders import RenderSweep
 from worker.runner import Runner
 from worker.webhooks import open_sender
 
@@ -54,15 +55,18 @@ async def work(settings: Settings) -> None:
         )
         runner = Runner(resources, providers, leases)
         consumer = Consumer(resources, runner)
+        sweep = RenderSweep(resources.database, providers, interval=timedelta(seconds=settings.maintenance_s))
         sender = await stack.enter_async_context(open_sender(resources))
         # Two circles: what delivers results must outlive what takes on new work.
         outer = await stack.enter_async_context(Supervisor())
         outer.start("publisher", resources.publisher.run)
         outer.start("feed", resources.feed.run)
         outer.start("heartbeat", leases.run)
+        outer.start("renders", sweep.run)
         if sender is not None:
             outer.start("webhooks", sender.run)
-        await stack.enter_async_context(resources.feed.listen(CANCELLED_CHANNEL, leases))
+        for listener in (leases, sweep):
+            await stack.enter_async_context(resources.feed.listen(CANCELLED_CHANNEL, listener))
         async with Supervisor() as inner:
             inner.start("dispatcher", resources.dispatcher.run)
             inner.start("maintenance", Maintenance(resources).run)

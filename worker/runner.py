@@ -19,6 +19,7 @@ from services.lifecycle import Event
 from services.messages import Delivery
 from services.models import AssetRecord
 from services.moves import Move, Moved
+from services.renders import keep
 from services.resources import Resources
 from services.sqs import BATCH
 from services.supervision import is_cancelled
@@ -133,11 +134,33 @@ class Runner:
 
     async def _run(self, held: HeldLease, moved: Moved) -> None:
         held.started = True
-        run = Run(moved.job, moved.prompt_spec, held.progress, self._providers, self._storage)
+        run = Run(
+            job=moved.job,
+            prompt_spec=moved.prompt_spec,
+            handle=moved.handle,
+            keep=partial(self._keep, held),
+            progress=held.progress,
+            providers=self._providers,
+            storage=self._storage,
+        )
         move = await self._outcome(held, run)
         self._end(held)
         if move is not None:
             await self._settle(held, move)
+
+    async def _keep(self, held: HeldLease, handle: str | None) -> None:
+        """Keep a service's handle for the attempts that follow.
+
+        Raises:
+            CancelledError: the job is somebody else's by now.
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        job = held.job
+        async with self._database.connect() as connection:
+            ours = await keep(connection, job.id, handle, held_token=job.fencing_token, provider=job.provider)
+        if not ours:
+            held.stop_reason = held.stop_reason or StopReason.LOST
+            raise asyncio.CancelledError
 
     def _end(self, held: HeldLease) -> None:
         """Give the slot of a run free: its handler is done."""
@@ -188,9 +211,9 @@ class Runner:
             cause=repr(failure.__cause__) if failure.__cause__ else None,
         )
         to_take = partial(to_take, error_code=_storable(failure.code), error_message=_storable(str(failure)))
-        if failure.retryable and job.attempt < job.max_attempts:
+        if isinstance(failure, PassingError) and job.attempt < job.max_attempts:
             wait = delay(job.attempt, base=self._retry_base, most=self._retry_most)
-            return to_take(Event.RETRY, retry_in=wait)
+            return to_take(Event.RETRY, retry_in=max(wait, min(failure.retry_after, self._retry_most)))
         return to_take(Event.FAIL)
 
     async def _handled(self, run: Run) -> AssetRecord:

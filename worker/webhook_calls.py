@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -32,6 +31,7 @@ from aiohttp import (
     ThreadedResolver,
 )
 
+from services.backoff import read_retry_after
 from worker.addresses import is_public
 
 _HEADERS: Final = {"User-Agent": "lorekeeper-webhooks", "Content-Type": "application/json", "Accept": "*/*"}
@@ -112,22 +112,6 @@ async def open_caller(*, deadline: timedelta, allow_private: bool) -> AsyncItera
         trust_env=False,
     ) as session:
         yield Caller(session, deadline)
-
-
-def read_retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """Return the wait that a `Retry-After` asks for, in seconds or until a date (RFC 9110, section 10.2.3)."""
-    if value is None:
-        return None
-    value = value.strip()
-    try:
-        if value.isascii() and value.isdigit():
-            return timedelta(seconds=int(value[:9]))
-        until = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(until - now, timedelta())
 
 
 class _NotPublic(OSError):

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.cursors import world_cursor, world_position
@@ -91,6 +91,7 @@ class Reader:
         return self.position.snapshot.advanced(present, below=edge)
 
 
+@settings(deadline=None)
 @given(dice=st.randoms(use_true_random=False), most=st.integers(1, 8))
 def test_a_position_covers_what_was_given_and_nothing_that_commits_later(dice: random.Random, most: int) -> None:
     """Falls where `follow` does not ask whether what was read before lies within what is read now."""

@@ -15,10 +15,22 @@ from worker.providers.protocol import Progress, Provider
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One attempt: the job as it was claimed, its inputs, and what the handler may use."""
+    """One attempt: the job as it was claimed, its inputs, and what the handler may use.
+
+    Attributes:
+        job: as it was claimed.
+        prompt_spec: its inputs.
+        handle: what an earlier attempt has kept of a service's.
+        keep: keeps such a handle, or None for none; cancels the run where the job is somebody else's by now.
+        progress: where to report.
+        providers: by name.
+        storage: where assets go.
+    """
 
     job: JobRecord
     prompt_spec: Any
+    handle: str | None
+    keep: Callable[[str | None], Awaitable[None]]
     progress: Progress
     providers: Mapping[str, Provider]
     storage: Storage

@@ -21,7 +21,7 @@ async def generate_asset(run: Run) -> AssetRecord:
     provider = run.providers.get(job.provider)
     if provider is None:
         raise PermanentError("PROVIDER_UNKNOWN", f"No worker has a provider {job.provider!r}.")
-    order = Order(job.id, job.attempt, job.asset_type, job.model_id, run.prompt_spec)
+    order = Order(job.id, job.attempt, job.asset_type, job.model_id, run.prompt_spec, run.handle, run.keep)
     content = await provider.generate(order, run.progress)
     # Named by the fencing token: a run that lost its lease never writes over the content of a later one.
     key = f"{job.id}/{job.fencing_token}.{content.format}"
