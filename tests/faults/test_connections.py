@@ -135,7 +135,7 @@ async def test_connections_cut_abruptly_leave_nothing(system: System) -> None:
         descriptors.append(process.num_fds())
         memory.append(process.memory_info().rss // MIB)
     print(f"\n{descriptors} descriptors, {memory} MiB, gone after {took_s} s")
-    assert descriptors[-1] <= descriptors[1]
+    assert descriptors[-1] <= max(descriptors[:3])  # now and then some of its own are not open
     assert memory[-1] - memory[1] < 10
 
 
