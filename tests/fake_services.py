@@ -180,6 +180,11 @@ async def hang_up(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
+async def page(_: web.Request) -> web.StreamResponse:
+    """Answer with a page, as a server does that is something else by now."""
+    return web.Response(text="<h1>Welcome</h1>", content_type="text/html")
+
+
 async def never(request: web.Request) -> web.StreamResponse:
     """Do not answer, until the client has gone."""
     assert request.transport is not None

@@ -31,6 +31,7 @@ from tests.fake_services import (
     hang_up,
     never,
     openai_error,
+    page,
     prediction,
     problem,
     video,
@@ -415,7 +416,13 @@ async def test_a_worker_without_an_sdk_says_how_to_install_it(
             pass
 
 
-async def test_an_answer_without_a_picture_is_an_unknown_state(fake: FakeServices, provider_of: Any) -> None:
-    fake.will("image", answer({"created": 1, "data": []}))
-    error = await refused(provider_of("openai picture"), an_order("openai picture"))
-    assert error.code == "PROVIDER_UNKNOWN_STATE"
+@pytest.mark.parametrize("case", [case for case in ASKED if case != "openai speech"])
+@pytest.mark.parametrize(
+    "said", [page, answer({}), answer({"created": 1, "data": []})], ids=["html", "{}", "empty"]
+)
+async def test_an_answer_that_is_none_is_an_unknown_state(
+    case: str, said: Reply, fake: FakeServices, provider_of: Any
+) -> None:
+    fake.will(MAKES[case], said)
+    error = await refused(provider_of(case), an_order(case))
+    assert (error.code, type(error)) == ("PROVIDER_UNKNOWN_STATE", PermanentError)

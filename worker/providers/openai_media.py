@@ -14,11 +14,11 @@ from typing import Any, Final
 from PIL import Image
 
 from services.catalog import ProviderSpec
-from services.errors import PermanentError
 from services.models import AssetType
 from services.service_catalog import OPENAI
 from worker.providers.openai_sdk import OpenAiService
 from worker.providers.protocol import Content, Order, Progress
+from worker.providers.refusals import nonsense
 
 PATIENCE: Final = timedelta(minutes=5)
 """The longest that a picture takes at the highest quality is about two minutes."""
@@ -74,8 +74,8 @@ class OpenAiProvider:
         try:
             png = base64.b64decode(answer.data[0].b64_json, validate=True)
             width, height = Image.open(io.BytesIO(png)).size
-        except (AttributeError, IndexError, TypeError, binascii.Error, OSError) as error:
-            raise PermanentError("PROVIDER_UNKNOWN_STATE", "openai answered without a picture.") from error
+        except (AttributeError, IndexError, TypeError, binascii.Error, OSError):
+            raise nonsense("openai") from None
         return Content("png", "image/png", _whole(png), {"model": model, "width": width, "height": height})
 
     async def _speak(self, order: Order) -> Content:

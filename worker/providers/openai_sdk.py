@@ -3,15 +3,16 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, Final
 
 import httpx2
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI
-from openai._response import AsyncStreamedBinaryAPIResponse
+from openai import APIConnectionError, APIResponseValidationError, APIStatusError, AsyncOpenAI
 
-from worker.providers.refusals import ServiceRefused, meaning, silence, whole_download
+from worker.providers.refusals import RenderNotFound, ServiceRefused, meaning, nonsense, silence, whole_download
 from worker.providers.rendering import bounded
 
-_CHUNK = 64 * 1024
+_CHUNK: Final = 64 * 1024
 
 
 class OpenAiService:
@@ -36,25 +37,30 @@ class OpenAiService:
         )
 
     @contextmanager
-    def asked(self) -> Iterator[None]:
-        """Turn the SDK's errors into ours. What it raised holds our key, so that is not told any further."""
+    def asked(self, *, about_render: bool = False) -> Iterator[None]:
+        """Turn the SDK's errors into ours. What it raised holds our key, so that is not told any further.
+
+        Raises:
+            PassingError, PermanentError: what the server refused with, or that it did not answer.
+            RenderNotFound: it does not know the render that it was asked about.
+        """
         try:
             yield
         except APIStatusError as error:
+            if about_render and error.status_code == HTTPStatus.NOT_FOUND:
+                raise RenderNotFound from None
             raise meaning(self.name, self._refusal(error), self._key) from None
         except APIConnectionError:
             raise silence(self.name) from None
-
-    def refusal_of(self, error: Exception) -> int | None:
-        """Return the status with which the server refused, if that is what an error of the SDK says."""
-        return error.status_code if isinstance(error, APIStatusError) else None
+        except (ValueError, AttributeError, APIResponseValidationError):
+            raise nonsense(self.name) from None
 
     async def download(
-        self, request: AbstractAsyncContextManager[AsyncStreamedBinaryAPIResponse]
+        self, request: AbstractAsyncContextManager[Any], *, about_render: bool = False
     ) -> AsyncIterator[bytes]:
-        """Begin a download; returns its bytes, as they come."""
+        """Begin a download by one of the SDK's streaming calls; returns its bytes, as they come."""
         stack = AsyncExitStack()
-        with self.asked():
+        with self.asked(about_render=about_render):
             response = await stack.enter_async_context(request)
 
         async def chunks() -> AsyncIterator[bytes]:

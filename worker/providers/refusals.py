@@ -98,6 +98,11 @@ def silence(service: str) -> PassingError:
     return PassingError("PROVIDER_UNAVAILABLE", f"{service} does not answer.")
 
 
+def nonsense(service: str) -> PermanentError:
+    """Return what an answer means for the job that the service's own SDK does not understand."""
+    return PermanentError("PROVIDER_UNKNOWN_STATE", f"{service} answers with what its SDK does not understand.")
+
+
 @contextmanager
 def whole_download(service: str, *broken: type[Exception]) -> Iterator[None]:
     """Turn what a download breaks off with into an error that passes."""

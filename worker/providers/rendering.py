@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -93,7 +93,7 @@ async def render(order: Order, progress: Progress, service: RenderService, wait:
     """
     handle = order.handle or await _begin(order, service)
     log.info("render.followed", service=service.name, job_id=str(order.job_id), handle=handle)
-    async with aclosing(_looks(order, service, handle, wait)) as looks:
+    async with still_there(order, service.name), aclosing(_looks(service, handle, wait)) as looks:
         async for found in looks:
             if found.stage is Stage.DONE:
                 return handle, found.result
@@ -121,16 +121,13 @@ async def _begin(order: Order, service: RenderService) -> str:
     return handle
 
 
-async def _looks(order: Order, service: RenderService, handle: str, wait: timedelta) -> AsyncGenerator[Look, None]:
+async def _looks(service: RenderService, handle: str, wait: timedelta) -> AsyncGenerator[Look, None]:
     """Look again and again, ever less often."""
     failures = 0
     while True:
         pause = wait
         try:
             found = await service.look(handle)
-        except RenderNotFound:
-            await order.keep(None)
-            raise PassingError("RENDER_EXPIRED", f"{service.name} does not know the render any more.") from None
         except PassingError as error:
             failures += 1
             if failures >= _MOST_FAILURES:
@@ -141,6 +138,20 @@ async def _looks(order: Order, service: RenderService, handle: str, wait: timede
             yield found
         await asyncio.sleep(pause.total_seconds())
         wait = min(wait * _SLOWER, _LONGEST_WAIT)
+
+
+@asynccontextmanager
+async def still_there(order: Order, service: str) -> AsyncIterator[None]:
+    """Let the next attempt begin anew where the service does not know the render that the block asks about.
+
+    Raises:
+        PassingError: it does not.
+    """
+    try:
+        yield
+    except RenderNotFound:
+        await order.keep(None)
+        raise PassingError("RENDER_EXPIRED", f"{service} does not know the render any more.") from None
 
 
 async def bounded(chunks: AsyncIterator[bytes], service: str) -> AsyncIterator[bytes]:

@@ -5,14 +5,13 @@ import base64
 import binascii
 import mimetypes
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic.v1 import ValidationError
 from replicate.client import Client
 
 from services.catalog import ProviderSpec
@@ -25,11 +24,12 @@ from worker.providers.refusals import (
     ServiceRefused,
     is_about_policy,
     meaning,
+    nonsense,
     silence,
     told,
     whole_download,
 )
-from worker.providers.rendering import Look, Stage, bounded, render
+from worker.providers.rendering import Look, Stage, bounded, render, still_there
 
 PATIENCE: Final = timedelta(seconds=60)
 _CHUNK: Final = 64 * 1024
@@ -90,7 +90,8 @@ class ReplicateProvider:
         address = _first_file(output)
         if address is None:
             raise PermanentError("WRONG_CONTENT", f"{order.model_id} made no file.")
-        content_type, chunks = await self._download(order, address)
+        async with still_there(order, self.name):
+            content_type, chunks = await self._download(address)
         if not content_type.startswith(_KINDS[order.asset_type]):
             raise PermanentError(
                 "WRONG_CONTENT", f"{order.model_id} made {content_type[:100]!r}, and not {order.asset_type}."
@@ -112,12 +113,8 @@ class ReplicateProvider:
 
     async def cancel(self, handle: str) -> None:
         """Cancel a prediction."""
-        with self._asked():
-            try:
-                await self._client.predictions.async_cancel(handle)
-            except ServiceRefused as refusal:
-                if refusal.status != HTTPStatus.NOT_FOUND:
-                    raise
+        with suppress(RenderNotFound), self._asked(about_render=True):
+            await self._client.predictions.async_cancel(handle)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -126,15 +123,8 @@ class ReplicateProvider:
 
     async def look(self, handle: str) -> Look:
         """Ask how far a prediction is."""
-        with self._asked():
-            try:
-                prediction = await self._client.predictions.async_get(handle)
-            except ServiceRefused as refusal:
-                if refusal.status == HTTPStatus.NOT_FOUND:
-                    raise RenderNotFound from None
-                raise
-            except ValidationError:  # of a state that the SDK does not know
-                return Look(Stage.UNKNOWN, "what its SDK does not understand")
+        with self._asked(about_render=True):
+            prediction = await self._client.predictions.async_get(handle)
         state = str(prediction.status)
         fraction = prediction.progress.percentage if prediction.progress else None
         error: PassingError | PermanentError | None = None
@@ -145,7 +135,7 @@ class ReplicateProvider:
                 error = PermanentError("CONTENT_POLICY", f"replicate does not make this: {words}")
         return Look(_STAGES.get(state, Stage.UNKNOWN), state, fraction, prediction.output, error)
 
-    async def _download(self, order: Order, address: str) -> tuple[str, AsyncIterator[bytes]]:
+    async def _download(self, address: str) -> tuple[str, AsyncIterator[bytes]]:
         """Begin a download; returns its media type, and its bytes as they come."""
         if address.startswith("data:"):
             return _decoded(address)
@@ -157,8 +147,7 @@ class ReplicateProvider:
         if response.status_code != HTTPStatus.OK:
             await stack.aclose()
             if response.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-                await order.keep(None)
-                raise PassingError("RENDER_EXPIRED", "replicate has the file no longer.")
+                raise RenderNotFound
             raise meaning("replicate", ServiceRefused(response.status_code, None, "", response.headers))
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -172,14 +161,23 @@ class ReplicateProvider:
         return (guessed if named in {"", "application/octet-stream"} and guessed else named), chunks()
 
     @contextmanager
-    def _asked(self) -> Iterator[None]:
-        """Turn the SDK's errors into ours. What it raised may hold our token, so that is not told any further."""
+    def _asked(self, *, about_render: bool = False) -> Iterator[None]:
+        """Turn the SDK's errors into ours. What it raised may hold our token, so that is not told any further.
+
+        Raises:
+            PassingError, PermanentError: what the service refused with, or that it did not answer.
+            RenderNotFound: it does not know the prediction that it was asked about.
+        """
         try:
             yield
         except ServiceRefused as refusal:
+            if about_render and refusal.status == HTTPStatus.NOT_FOUND:
+                raise RenderNotFound from None
             raise meaning("replicate", refusal, self._token) from None
         except (httpx.HTTPError, TimeoutError):
             raise silence("replicate") from None
+        except ValueError:  # also a state that the SDK does not know
+            raise nonsense("replicate") from None
 
 
 async def _refuse(response: httpx.Response) -> None:

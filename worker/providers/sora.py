@@ -3,8 +3,8 @@
 OpenAI itself ended the service on 24 September 2026; others speak its protocol.
 """
 
+from contextlib import suppress
 from datetime import timedelta
-from http import HTTPStatus
 from typing import Any, Final
 
 from services.catalog import ProviderSpec
@@ -13,7 +13,7 @@ from services.service_catalog import SORA
 from worker.providers.openai_sdk import OpenAiService
 from worker.providers.protocol import Content, Order, Progress
 from worker.providers.refusals import RenderNotFound, is_about_policy, told
-from worker.providers.rendering import Look, Stage, render
+from worker.providers.rendering import Look, Stage, render, still_there
 
 PATIENCE: Final = timedelta(seconds=60)
 _MODEL: Final = "sora-2"
@@ -47,15 +47,10 @@ class SoraProvider:
     async def generate(self, order: Order, progress: Progress) -> Content:
         """Make a film."""
         handle, _ = await render(order, progress, self, self._wait)
-        try:
+        async with still_there(order, self.name):
             chunks = await self._service.download(
-                self._service.client.videos.with_streaming_response.download_content(handle)
+                self._service.client.videos.with_streaming_response.download_content(handle), about_render=True
             )
-        except PermanentError as error:
-            if error.code != "PROVIDER_GONE":
-                raise
-            await order.keep(None)
-            raise PassingError("RENDER_EXPIRED", "sora has the film no longer.") from None
         asked = _asked(order)
         width, height = map(int, asked["size"].split("x"))
         metadata = {"model": asked["model"], "codec": "h264", "width": width, "height": height}
@@ -65,17 +60,12 @@ class SoraProvider:
         """Ask for a film."""
         with self._service.asked():
             video = await self._service.client.videos.create(**_asked(order))
-        return video.id
+            return video.id
 
     async def cancel(self, handle: str) -> None:
         """Delete a render."""
-        try:
+        with suppress(RenderNotFound), self._service.asked(about_render=True):
             await self._service.client.videos.delete(handle)
-        except Exception as error:
-            if self._service.refusal_of(error) == HTTPStatus.NOT_FOUND:
-                return
-            with self._service.asked():
-                raise
 
     async def close(self) -> None:
         """Close the connections."""
@@ -83,16 +73,11 @@ class SoraProvider:
 
     async def look(self, handle: str) -> Look:
         """Ask how far a film is."""
-        try:
+        with self._service.asked(about_render=True):
             video: Any = await self._service.client.videos.retrieve(handle)
-        except Exception as error:
-            if self._service.refusal_of(error) == HTTPStatus.NOT_FOUND:
-                raise RenderNotFound from None
-            with self._service.asked():
-                raise
-        state = str(video.status)
-        fraction = video.progress / 100 if isinstance(video.progress, int | float) else None
-        return Look(_STAGES.get(state, Stage.UNKNOWN), state, fraction, error=_error(video.error))
+            state, done, problem = str(video.status), video.progress, video.error
+        fraction = done / 100 if isinstance(done, int | float) else None
+        return Look(_STAGES.get(state, Stage.UNKNOWN), state, fraction, error=_error(problem))
 
 
 def _asked(order: Order) -> Any:  # noqa: ANN401 - the SDK's type lists what OpenAI took; others take more
