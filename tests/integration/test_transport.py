@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -195,13 +196,15 @@ async def test_a_body_that_does_not_come_to_its_end_is_refused(address: str) -> 
             writer.write(b" ")
 
     dripping = asyncio.create_task(drip())
+    # As HTTP clients read: not to the end of the connection, which is a reset if a drop came in just then.
     async with asyncio.timeout(5):
-        answer = await reader.read()
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        (length,) = re.findall(rb"content-length: (\d+)", head)
+        body = await reader.readexactly(int(length))
     dripping.cancel()
     writer.close()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 408 ")
-    assert b"connection: close" in head.lower()
+    assert head.startswith(b"http/1.1 408 ")
+    assert b"connection: close" in head
     assert json.loads(body)["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
