@@ -334,9 +334,10 @@ async def succeeded(resources: Resources, number: int) -> bool:
         return await count_jobs(connection, JobFilter(status=[JobStatus.SUCCEEDED])) == number
 
 
-async def test_one_job_alone_costs_four_statements(worker: InProcessWorker) -> None:
-    services = worker.resources
-    async with worker.running():
+async def test_one_job_alone_costs_four_statements(open_services: Opener) -> None:
+    """Without a heartbeat, which none so short needs."""
+    services = await open_services(LOREKEEPER_LEASE_S="30", LOREKEEPER_HEARTBEAT_S="10")
+    async with running_loops(services), InProcessWorker(services).running():
         with recorded_statements() as statements:
             job_id = await ask(services)
             await asyncio.sleep(0)

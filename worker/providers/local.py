@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import IO, Final
 
 from services.catalog import LOCAL, ProviderSpec
-from worker.providers.crafts import CRAFTS
 from worker.providers.protocol import Content, Order, Progress
 from worker.providers.workshops import Workshops
 
@@ -31,13 +30,13 @@ class LocalProvider:
 
     async def generate(self, order: Order, progress: Progress) -> Content:
         """Make a picture, a map, a piece of music, a film or a lore sheet."""
-        craft = CRAFTS[order.asset_type]
         with tempfile.TemporaryDirectory(prefix="lorekeeper-") as folder:
-            path = Path(folder) / f"asset.{craft.format}"
-            metadata = await self._workshops.make(order.asset_type, order.prompt_spec, path, progress)
+            path = Path(folder) / "asset"
+            made = await self._workshops.make(order.asset_type, order.prompt_spec, path, progress)
             # It has no name any more: it is gone when it is closed, whatever happens.
             file = await asyncio.to_thread(path.open, "rb")
-        return Content(craft.format, craft.content_type, _chunks(file), metadata, metadata.get("duration_seconds"))
+        duration = made.metadata.get("duration_seconds")
+        return Content(made.format, made.content_type, _chunks(file), made.metadata, duration)
 
     async def close(self) -> None:
         """End the processes."""

@@ -1,6 +1,7 @@
 """A pool of workshops: processes that make assets, each bounded in memory, and killed when its run is stopped.
 
-A pool of the standard library cannot stop a call that runs, and one process that dies breaks all of it.
+A pool of the standard library cannot stop a call that runs, and one process that dies breaks all of it. What draws
+and plays is imported there alone: a worker starts sooner and takes less memory.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,6 +24,15 @@ _LONGEST: Final = 1024 * 1024
 """Bytes of an answer at the most: metadata, or a traceback."""
 _KEPT: Final = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT")
 """What a workshop sees of our environment: no key and no address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a workshop tells of the file that it has written; the fields are those of `Content`."""
+
+    format: str
+    content_type: str
+    metadata: JsonObject
 
 
 class Workshops:
@@ -37,10 +48,8 @@ class Workshops:
         self._free = asyncio.Semaphore(most or os.cpu_count() or 1)
         self._idle: list[_Workshop] = []
 
-    async def make(
-        self, asset_type: AssetType, prompt: Mapping[str, Any], path: Path, progress: Progress
-    ) -> JsonObject:
-        """Make an asset in a file, and return its metadata.
+    async def make(self, asset_type: AssetType, prompt: Mapping[str, Any], path: Path, progress: Progress) -> Made:
+        """Make an asset in a file.
 
         Raises:
             PassingError, PermanentError: what the making ended with.
@@ -95,9 +104,7 @@ class _Workshop:
             )
         )
 
-    async def make(
-        self, asset_type: AssetType, prompt: Mapping[str, Any], path: Path, progress: Progress
-    ) -> JsonObject:
+    async def make(self, asset_type: AssetType, prompt: Mapping[str, Any], path: Path, progress: Progress) -> Made:
         """Make one asset; whoever stops this before its end must end the process."""
         self.is_at_rest = False
         order = {"asset_type": asset_type, "prompt": prompt, "path": str(path)}
@@ -110,9 +117,8 @@ class _Workshop:
                 progress(answer["fraction"], answer["stage"])
                 continue
             self.is_at_rest = True
-            if "metadata" in answer:
-                metadata: JsonObject = answer["metadata"]
-                return metadata
+            if "made" in answer:
+                return Made(**answer["made"])
             if "refused" in answer:
                 refusal = answer["refused"]
                 error = PassingError if refusal["retryable"] else PermanentError

@@ -64,5 +64,5 @@ def _command(path: Path, size: tuple[int, int], fps: int) -> list[str]:
         # What browsers play: full chroma they do not, and the index comes first so that they can begin at once.
         *("-vf", "scale=out_color_matrix=bt709:out_range=tv", "-pix_fmt", "yuv420p"),
         *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
-        *("-movflags", "+faststart", str(path)),
+        *("-movflags", "+faststart", "-f", "mp4", str(path)),
     ]
