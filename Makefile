@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
+INSTALL := sh requirements/install.sh
 RUN    := $(VENV)/.run
 DEV    := $(VENV)/.dev
 SERVICES := $(VENV)/.services
@@ -60,28 +60,28 @@ $(BIN)/python:
 
 $(RUN): requirements/run.lock | $(BIN)/python
 	@echo "Installing the packages ..."
-	@$(PIP) -r $<
+	@$(INSTALL) $(BIN)/python $<
 	@touch $@
 
 $(SERVICES): requirements/services.lock requirements/run.lock | $(RUN)
 	@echo "Installing the SDKs of external services ..."
-	@$(PIP) -r requirements/run.lock -r requirements/services.lock
+	@$(INSTALL) $(BIN)/python requirements/run.lock requirements/services.lock
 	@touch $@
 
 $(DEV): requirements/dev.lock requirements/services.lock requirements/run.lock | $(RUN)
 	@echo "Installing the development packages ..."
-	@$(PIP) -r requirements/run.lock -r requirements/services.lock -r requirements/dev.lock
+	@$(INSTALL) $(BIN)/python requirements/run.lock requirements/services.lock requirements/dev.lock
 	@touch $@
 
 $(PAGE): web/package-lock.json $(shell find web/src web/*.html web/*.ts web/*.json -type f 2>/dev/null) | $(BIN)/python
-	@PIP="$(PIP)" sh web/build.sh $(BIN)/python
+	@sh web/build.sh $(BIN)/python
 
 # ariadne-codegen wants another graphql-core than ours.
 $(CODEGEN): requirements/codegen.lock | $(BIN)/python
 	@echo "Installing the generator of clients ..."
 	@$(BIN)/python -m venv $(VENV)/codegen
-	@$(VENV)/codegen/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@$(INSTALL) $(VENV)/codegen/bin/python $<
 	@touch $@
 
 $(REAL): tests/clients/package-lock.json | $(BIN)/python
-	@PIP="$(PIP)" sh tests/clients/install.sh $(BIN)/python
+	@sh tests/clients/install.sh $(BIN)/python

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the web page. Called by make with the path of our Python; PIP is the command that installs a lock file.
+# Builds the web page. Called by make with the path of our Python.
 #
 # Where Node.js or the page's packages cannot be had, the API runs without the page: one line says so, no error.
 set -eu

