@@ -91,18 +91,21 @@ def _rare_collections() -> Iterator[None]:
     """Keep the garbage collector from walking every connection whenever some objects were made.
 
     What is here stays; and what thousands of idle subscriptions consist of would be walked over and over: that
-    takes half of the time while updates are delivered, and pauses of a quarter of a second.
+    takes half of the time while updates are delivered, and pauses of a quarter of a second. Whoever runs the
+    application inside of a larger program has its collector back, and what it has frozen itself stays so.
     """
     thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
+    ours = not gc.get_freeze_count()
+    if ours:
+        gc.collect()
+        gc.freeze()
     gc.set_threshold(50_000, 10, 10)
     try:
         yield
     finally:
-        # Whoever runs the application inside of a larger program has its collector back.
         gc.set_threshold(*thresholds)
-        gc.unfreeze()
+        if ours:
+            gc.unfreeze()
 
 
 async def healthz(_: Request) -> Response:

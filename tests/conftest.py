@@ -1,6 +1,7 @@
 """Real services for the tests: one embedded stack a session, one database, queue and home a test."""
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import structlog
 from sqlalchemy import Engine, event, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -24,11 +26,20 @@ from services.settings import Settings, load_settings
 from services.supervision import Supervisor
 from tests.processes import ROOT, Process
 
+# As programs write them: without the variables of every frame, which takes seconds.
+structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
+
 WEBHOOK_SECRET = "whsec_bG9yZWtlZXBlcidzIG93biB0ZXN0IHNlY3JldCE="
 _OURS = ("LOREKEEPER_", "AWS_", "SQS_", "DATABASE_URL", "REDIS_URL")
 
 Opener = Callable[..., Awaitable[Resources]]
 Start = Callable[..., Process]
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is imported by now from the collector, which each application would have walk over it."""
+    gc.collect()
+    gc.freeze()
 
 
 async def until(condition: Callable[[], object], *, within_s: float = 10) -> None:

@@ -2,8 +2,8 @@
 
 Orders come as lines of JSON on standard input, `{"asset_type", "prompt", "path"}`; what becomes of each goes to
 standard output likewise: any number of `{"fraction", "stage"}`, then one of `{"made": {"format", "content_type",
-"metadata"}}`, `{"refused": {"code", "message", "retryable"}}` and `{"failed": traceback}`. The process ends with its
-input, and so with its worker.
+"metadata"}}`, `{"refused": {"code", "message", "retryable"}}` and `{"failed": traceback}`. The process ends with
+its input, and so with its worker.
 """
 
 import json
