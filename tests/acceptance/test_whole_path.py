@@ -161,16 +161,14 @@ def test_health_readiness_and_metrics(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"),
+    ("program", "setting", "value"),
     [
-        ("LOREKEEPER_PORT", "eighty"),
-        ("LOREKEEPER_HEARTBEAT_S", "20"),
-        ("DATABASE_URL", "mysql://u:secret@localhost/x"),
-        ("LOREKEEPER_HOST", "0.0.0.0"),  # noqa: S104 - refused, that is the point
-        ("LOREKEEPER_AUTH", "wishful"),
+        (("server.py",), "LOREKEEPER_PORT", "eighty"),
+        (("server.py",), "LOREKEEPER_HOST", "0.0.0.0"),  # noqa: S104 - refused, that is the point
+        (("server.py", "migrate"), "DATABASE_URL", "mysql://u:secret@localhost/x"),
+        (("-m", "worker"), "LOREKEEPER_HEARTBEAT_S", "20"),
     ],
 )
-@pytest.mark.parametrize("program", [("server.py",), ("-m", "worker")])
 def test_a_wrong_setting_is_named_in_one_line_with_exit_code_2(
     start: Start, program: tuple[str, ...], setting: str, value: str
 ) -> None:
