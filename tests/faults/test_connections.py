@@ -41,6 +41,8 @@ EVENTS: Final = (
 )
 """A request for a stream by server-sent events."""
 MIB: Final = 1024 * 1024
+OWN_CONNECTIONS: Final = 10
+"""What an API process has open to its database at the most."""
 IDLE_CLOSED: Final = 4408
 SERVICE_RESTART: Final = 1012
 BUSY: Final = "b" * 200
@@ -135,7 +137,8 @@ async def test_connections_cut_abruptly_leave_nothing(system: System) -> None:
         descriptors.append(process.num_fds())
         memory.append(process.memory_info().rss // MIB)
     print(f"\n{descriptors} descriptors, {memory} MiB, gone after {took_s} s")
-    assert descriptors[-1] <= max(descriptors[:3])  # now and then some of its own are not open
+    # Those of its own, to PostgreSQL and SQS, come and go; of each round's one in a hundred would be more.
+    assert descriptors[-1] - descriptors[0] <= OWN_CONNECTIONS < 5 * half // 100
     assert memory[-1] - memory[1] < 10
 
 
