@@ -139,7 +139,8 @@ async def test_connections_cut_abruptly_leave_nothing(system: System) -> None:
     print(f"\n{descriptors} descriptors, {memory} MiB, gone after {took_s} s")
     # Those of its own, to PostgreSQL and SQS, come and go; of each round's one in a hundred would be more.
     assert descriptors[-1] - descriptors[0] <= OWN_CONNECTIONS < 5 * half // 100
-    assert memory[-1] - memory[1] < 10
+    # A heap has high tides. What is left of closed connections would be 15 MiB a round in the long form: 60.
+    assert memory[-1] - memory[1] < 20
 
 
 class Stalled:
