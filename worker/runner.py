@@ -230,7 +230,7 @@ class Runner:
     async def _settle(self, held: HeldLease, move: Move) -> None:
         moved = await self._settled(move)
         if moved is None:
-            log.warning("settle.refused", job_id=str(move.job_id), event=move.event)
+            log.warning("settle.refused", job_id=str(move.job_id), edge=move.event)
             await self._clear_up(held, move)
         elif moved.transition.event is Event.RETRY and move.retry_in is not None:
             self._hider.put_nowait((held.delivery, move.retry_in))

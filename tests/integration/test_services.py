@@ -1,5 +1,6 @@
 """External services as providers, against a server that speaks their protocols and misbehaves."""
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -13,11 +14,12 @@ from structlog.testing import capture_logs
 
 from services.access import ANONYMOUS
 from services.errors import ConfigurationError, GenerationError, InvalidInput, PassingError, PermanentError
+from services.events import CANCELLED_CHANNEL
 from services.lifecycle import JobStatus
 from services.models import AssetType, new_id
 from services.renders import keep
 from services.resources import Resources
-from tests.conftest import Opener, running_loops, until
+from tests.conftest import Opener, recorded_statements, running_loops, until
 from tests.factories import a_request
 from tests.fake_services import (
     FILM,
@@ -43,6 +45,7 @@ from worker.providers.protocol import Content, Order, Provider
 from worker.providers.registry import open_providers
 from worker.providers.replicate_models import ReplicateProvider
 from worker.providers.sora import SoraProvider
+from worker.renders import RenderSweep
 
 PATIENCE: Final = timedelta(seconds=1)
 WAIT: Final = timedelta(milliseconds=10)
@@ -339,6 +342,23 @@ async def test_a_cancellation_reaches_the_service(
     assert {call.handle for call in fake.calls if call.operation == "cancel"} == {
         "video_1" if case == "sora" else "prediction_1"
     }
+
+
+async def test_a_worker_hears_of_a_cancellation(fake: FakeServices, provider_of: Any, services: Resources) -> None:
+    """Falls where the channel does not wake the sweep: its next round is an hour away."""
+    sweep = RenderSweep(services.database, {"sora": provider_of("sora")}, interval=timedelta(hours=1))
+    job_id = (await services.jobs.create(a_request(), ANONYMOUS)).state.job.id
+    async with services.database.connect() as connection:
+        await connection.execute(
+            text("INSERT INTO renders (job_id, provider, handle) VALUES (:id, 'sora', 'video_1')"), {"id": job_id}
+        )
+    async with services.feed.listen(CANCELLED_CHANNEL, sweep):
+        with recorded_statements() as asked:
+            sweeping = asyncio.create_task(sweep.run())
+            await until(lambda: any("FROM renders" in statement for statement in asked))
+        await services.jobs.cancel(job_id, ANONYMOUS)
+        await until(lambda: fake.count("cancel"))
+        sweeping.cancel()
 
 
 async def test_a_run_that_has_lost_its_job_keeps_nothing_and_cancels_what_it_began(

@@ -13,6 +13,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from structlog.testing import capture_logs
 
 from services.access import ANONYMOUS
 from services.dispatcher import message_of
@@ -257,6 +258,23 @@ async def test_a_result_whose_answer_was_lost_keeps_its_content(worker: InProces
     assert (lost, found.job.status) == ([1], JobStatus.SUCCEEDED)
     assert found.asset is not None
     assert (tmp_path / "home" / "assets" / found.asset.storage_key).stat().st_size == 10
+
+
+async def test_a_result_that_is_refused_leaves_no_content(worker: InProcessWorker, tmp_path: Path) -> None:
+    """Falls where nobody clears up after a run whose job was taken over."""
+    services = worker.resources
+    async with worker.running(beating=False):
+        job_id = await ask(services, size_bytes=10, duration_ms=300)
+        await until(reached(services, job_id, JobStatus.PROCESSING))
+        async with services.database.connect() as connection:
+            await connection.execute(text("UPDATE jobs SET fencing_token = fencing_token + 1"))
+        with capture_logs() as told:
+            await until(lambda: not len(worker.leases))
+    assert [(each["event"], each["edge"]) for each in told if "edge" in each] == [
+        ("settle.refused", Event.SUCCEED)
+    ]
+    assert not [path for path in (tmp_path / "home" / "assets").rglob("*") if path.is_file()]
+    assert (await state(services, job_id)).asset is None
 
 
 async def test_a_run_that_is_stopped_before_its_first_step_leaves_nothing_behind(worker: InProcessWorker) -> None:
