@@ -103,7 +103,7 @@ async def held_open(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(200)
 async def test_no_cursor_passes_a_transaction_that_commits_late(services: Resources, held_open: Database) -> None:
     """Falls where `Snapshot.covers` forgets what was in progress, or `read_world` what precedes a chosen entry."""
     start = await present(services)
@@ -124,7 +124,7 @@ async def test_no_cursor_passes_a_transaction_that_commits_late(services: Resour
     late = Subscriber(services, start, cut=0.02)
     reading.append(asyncio.create_task(late.run()))
     subscribers.append(late)
-    await until(lambda: all(len(subscriber.found) >= len(log) for subscriber in subscribers), within_s=60)
+    await until(lambda: all(len(subscriber.found) >= len(log) for subscriber in subscribers), within_s=100)
     for task in reading:
         task.cancel()
     await asyncio.gather(*reading, return_exceptions=True)
