@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 ours=$here/../.venv/bin
 # shellcheck disable=SC2086 - one option and one name a word
 pip() { "$1" -m pip --disable-pip-version-check --quiet install --require-hashes $2; }
-pip_configured() { "$python" -m pip config list | sed -n "s/^[^=]*\.$1='\(.*\)'\$/\1/p" | tail -n 1; }
+pip_configured() { printf '%s\n' "$configuration" | sed -n "s/^[^=]*\.$1='\(.*\)'\$/\1/p" | tail -n 1; }
 
 locks=
 for lock in "$@"; do
@@ -20,6 +20,7 @@ done
 [ -x "$ours/uv" ] || pip "$ours/python" "--only-binary :all: -r $here/installer.lock" 2>/dev/null || true
 if [ -x "$ours/uv" ]; then
     # Where packages come from on this machine is what pip was told. Hashes say what they are, wherever they are found.
+    configuration=$("$python" -m pip config list)
     index=$(pip_configured index-url)
     more=$(pip_configured extra-index-url)
     links=$(pip_configured find-links)

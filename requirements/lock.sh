@@ -16,6 +16,7 @@ compile --extra openai --extra replicate -c run.lock $(names run.lock) ../pyproj
 # shellcheck disable=SC2046
 compile --extra local --extra openai --extra replicate --extra dev -c run.lock -c services.lock \
     $(names run.lock services.lock) ../pyproject.toml -o dev.lock
-sed -n 's/^installer = \["\(.*\)"\]$/\1/p' ../pyproject.toml | compile - -o installer.lock
-sed -n 's/^node = \["\(.*\)"\]$/\1/p' ../pyproject.toml | compile - -o node.lock
-sed -n 's/^codegen = \["\(.*\)"\]$/\1/p' ../pyproject.toml | compile - -o codegen.lock
+# What is installed by itself: its packages only, without ours.
+for extra in installer node codegen; do
+    sed -n "s/^$extra = \[\"\(.*\)\"\]\$/\1/p" ../pyproject.toml | compile - -o "$extra.lock"
+done

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the real clients that tests run. Called by make with the path of our Python. Where they
-# cannot be had one line says so, and the tests that need them tell the same.
+# Installs the real clients that tests run. Called by make with the path of our Python. Where they cannot be had
+# one line says so, and the tests that need them tell the same.
 set -eu
 bin=$(cd "$(dirname "$1")" && pwd)
 cd "$(dirname "$0")/../.."
