@@ -8,6 +8,12 @@ import structlog
 from services.settings import Settings
 
 
+def console_renderer(*, colors: bool) -> structlog.dev.ConsoleRenderer:
+    """Return what writes an event for a person."""
+    # Where rich is installed the default would show each frame's variables: slow, and keys are among them.
+    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+
+
 def configure_logs(settings: Settings) -> None:
     """Let structlog and the standard library write to standard error in one format."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
@@ -20,12 +26,7 @@ def configure_logs(settings: Settings) -> None:
     renderer: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if as_json
-        # Where rich is installed the default would show each frame's variables: slow, and keys are among them.
-        else [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
+        else [console_renderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -23,14 +23,14 @@ from sqlalchemy.pool import NullPool
 from services.database import Database, asyncpg_url
 from services.local_sqs import LOCAL_CREDENTIAL
 from services.local_stack import Endpoint, LocalStackNotRunning, Part, read_stack
+from services.logs import console_renderer
 from services.migrating import migrate
 from services.resources import Resources, find_endpoints, open_resources
 from services.settings import Settings, load_settings
 from services.supervision import Supervisor
 from tests.processes import ROOT, Process
 
-# As programs write them: without the variables of every frame, which takes seconds.
-structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
+structlog.configure(processors=[console_renderer(colors=False)])
 
 WEBHOOK_SECRET = "whsec_bG9yZWtlZXBlcidzIG93biB0ZXN0IHNlY3JldCE="
 _OURS = ("LOREKEEPER_", "AWS_", "SQS_", "DATABASE_URL", "REDIS_URL")
