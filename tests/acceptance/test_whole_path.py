@@ -167,6 +167,7 @@ def test_health_readiness_and_metrics(start: Start) -> None:
         (("server.py",), "LOREKEEPER_HOST", "0.0.0.0"),  # noqa: S104 - refused, that is the point
         (("server.py", "migrate"), "DATABASE_URL", "mysql://u:secret@localhost/x"),
         (("-m", "worker"), "LOREKEEPER_HEARTBEAT_S", "20"),
+        (("-m", "worker"), "LOREKEEPER_AUTH", "wishful"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line_with_exit_code_2(
