@@ -1,12 +1,9 @@
 """External services as providers, against a server that speaks their protocols and misbehaves."""
 
-import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -14,12 +11,9 @@ from structlog.testing import capture_logs
 
 from services.access import ANONYMOUS
 from services.errors import ConfigurationError, GenerationError, InvalidInput, PassingError, PermanentError
-from services.events import CANCELLED_CHANNEL
 from services.lifecycle import JobStatus
 from services.models import AssetType, new_id
-from services.renders import keep
-from services.resources import Resources
-from tests.conftest import Opener, recorded_statements, running_loops, until
+from tests.conftest import Opener, running_loops, until
 from tests.factories import a_request
 from tests.fake_services import (
     FILM,
@@ -29,101 +23,29 @@ from tests.fake_services import (
     Reply,
     answer,
     cut_short,
-    fake_services,
     hang_up,
     never,
     openai_error,
     page,
     prediction,
-    problem,
-    video,
 )
 from tests.inprocess import InProcessWorker, reached, state
-from worker.providers.openai_media import OpenAiProvider
-from worker.providers.openai_sdk import OpenAiService
-from worker.providers.protocol import Content, Order, Provider
+from tests.integration.external.conftest import (
+    ASKED,
+    BUSY,
+    KEYS,
+    MAKES,
+    RENDERERS,
+    Kept,
+    an_order,
+    made,
+    ordered,
+    refused,
+    refusing,
+    rendering,
+)
+from worker.providers.protocol import Order
 from worker.providers.registry import open_providers
-from worker.providers.replicate_models import ReplicateProvider
-from worker.providers.sora import SoraProvider
-from worker.renders import RenderSweep
-
-PATIENCE: Final = timedelta(seconds=1)
-WAIT: Final = timedelta(milliseconds=10)
-KEYS: Final = {
-    "OPENAI_API_KEY": KEY,
-    "REPLICATE_API_TOKEN": KEY,
-    "LOREKEEPER_SORA_BASE_URL": "http://127.0.0.1:1/v1",
-}
-ASKED: Final[dict[str, dict[str, Any]]] = {
-    "openai picture": {"asset_type": AssetType.IMAGE, "prompt_spec": {"description": "A harbour"}},
-    "openai speech": {"asset_type": AssetType.AUDIO, "prompt_spec": {"text": "Once upon a time"}},
-    "sora": {"asset_type": AssetType.VIDEO, "prompt_spec": {"description": "A harbour"}},
-    "replicate": {
-        "asset_type": AssetType.VIDEO,
-        "prompt_spec": {"input": {"prompt": "A harbour"}},
-        "model_id": "owner/name",
-    },
-}
-MAKES: Final = {"openai picture": "image", "openai speech": "speech", "sora": "create", "replicate": "create"}
-RENDERERS: Final = ("sora", "replicate")
-
-
-class Kept:
-    """What a provider keeps of a service's, in the order of time."""
-
-    def __init__(self) -> None:
-        self.handles: list[str | None] = []
-
-    async def __call__(self, handle: str | None) -> None:
-        self.handles.append(handle)
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeServices]:
-    async with fake_services() as services:
-        yield services
-
-
-@pytest.fixture
-async def provider_of(fake: FakeServices) -> AsyncIterator[Callable[[str], Any]]:
-    """Return what opens a provider by name, at the fake services."""
-    opened: list[Any] = []
-
-    def open_one(case: str) -> Any:
-        name = case.partition(" ")[0]
-        if name == "replicate":
-            opened.append(ReplicateProvider(token=KEY, base_url=fake.url, patience=PATIENCE, wait=WAIT))
-        else:
-            service = OpenAiService(name, key=KEY, base_url=f"{fake.url}/v1", patience=PATIENCE)
-            opened.append(OpenAiProvider(service) if name == "openai" else SoraProvider(service, wait=WAIT))
-        return opened[-1]
-
-    yield open_one
-    for each in opened:
-        await each.close()
-
-
-def an_order(case: str, kept: Kept | None = None, **changes: Any) -> Order:
-    wanted = {"model_id": None} | ASKED[case] | ({"keep": kept} if kept else {}) | changes
-    return Order(new_id(), 1, **wanted)
-
-
-async def made(provider: Provider, order: Order) -> tuple[Content, bytes]:
-    content = await provider.generate(order, lambda *_: None)
-    return content, b"".join([chunk async for chunk in content.chunks])
-
-
-async def refused(provider: Provider, order: Order) -> GenerationError:
-    with pytest.raises(GenerationError) as refusal:
-        await made(provider, order)
-    return refusal.value
-
-
-def refusing(case: str, status: int, *, code: str | None = None, message: str = "No.", **headers: str) -> Reply:
-    """Refuse as the service of a case does."""
-    if case == "replicate":
-        return problem(status, message, **headers)
-    return openai_error(status, code, message, **headers)
 
 
 @pytest.mark.parametrize("case", ASKED)
@@ -203,18 +125,13 @@ async def test_a_download_that_breaks_off_passes(case: str, fake: FakeServices, 
     assert (error.code, type(error)) == ("DOWNLOAD_TRUNCATED", PassingError)
 
 
-def rendering(case: str, status: str, **changes: Any) -> Reply:
-    return prediction(status, **changes) if case == "replicate" else video(status, **changes)
-
-
 @pytest.mark.parametrize("case", RENDERERS)
 async def test_a_render_is_kept_before_it_is_looked_at_and_gone_on_with(
     case: str, fake: FakeServices, provider_of: Any
 ) -> None:
     """Falls where the handle of an earlier attempt is not gone on with, which buys a second render."""
     kept = Kept()
-    busy = "processing" if case == "replicate" else "in_progress"
-    fake.will("look", rendering(case, busy), rendering(case, busy), hang_up)
+    fake.will("look", rendering(case, BUSY[case]), rendering(case, BUSY[case]), hang_up)
     provider = provider_of(case)
     await made(provider, an_order(case, kept))
     (handle,) = kept.handles
@@ -289,102 +206,6 @@ async def test_files_are_fetched_without_our_token(fake: FakeServices, provider_
     await made(provider_of("replicate"), an_order("replicate"))
     (fetched,) = (call for call in fake.calls if call.operation == "file")
     assert "authorization" not in fetched.headers
-
-
-async def ordered(resources: Resources, case: str) -> UUID:
-    wanted = {"provider": case.partition(" ")[0], "max_attempts": 3} | ASKED[case]
-    return (await resources.jobs.create(a_request(**wanted), ANONYMOUS)).state.job.id
-
-
-async def renders(resources: Resources) -> list[str]:
-    async with resources.database.connect() as connection:
-        return [*(await connection.scalars(text("SELECT handle FROM renders")))]
-
-
-@pytest.mark.parametrize("case", RENDERERS)
-async def test_another_attempt_goes_on_with_what_is_paid_for(
-    case: str, fake: FakeServices, provider_of: Any, open_services: Opener
-) -> None:
-    """Falls where a claim does not read what was kept."""
-    resources = await open_services(**KEYS)
-    worker = InProcessWorker(resources, provider_of(case))
-    fake.will("file", cut_short)
-    async with running_loops(resources), worker.running():
-        job_id = await ordered(resources, case)
-        await until(reached(resources, job_id, JobStatus.SUCCEEDED))
-    found = await state(resources, job_id)
-    assert (found.job.attempt, fake.count("create")) == (2, 1)
-    assert found.asset is not None
-    assert found.asset.size_bytes == len(FILM)
-    assert len(await renders(resources)) == 1
-    await worker.sweep.round()
-    assert (await renders(resources), fake.count("cancel")) == ([], 0)
-
-
-@pytest.mark.parametrize("case", RENDERERS)
-async def test_a_cancellation_reaches_the_service(
-    case: str, fake: FakeServices, provider_of: Any, open_services: Opener
-) -> None:
-    """Falls without the sweep; it is asked again where the service does not answer."""
-    resources = await open_services(**KEYS)
-    worker = InProcessWorker(resources, provider_of(case))
-    busy = "processing" if case == "replicate" else "in_progress"
-    fake.will("look", *[rendering(case, busy)] * 500)
-    fake.will("cancel", refusing(case, 500))
-    async with running_loops(resources), worker.running():
-        job_id = await ordered(resources, case)
-        await until(lambda: fake.count("look") > 1)
-        await resources.jobs.cancel(job_id, ANONYMOUS)
-        await worker.sweep.round()
-        assert (len(await renders(resources)), fake.count("cancel")) == (1, 1)
-        await worker.sweep.round()
-    assert (await renders(resources), fake.count("cancel")) == ([], 2)
-    assert {call.handle for call in fake.calls if call.operation == "cancel"} == {
-        "video_1" if case == "sora" else "prediction_1"
-    }
-
-
-async def test_a_worker_hears_of_a_cancellation(fake: FakeServices, provider_of: Any, services: Resources) -> None:
-    """Falls where the channel does not wake the sweep: its next round is an hour away."""
-    sweep = RenderSweep(services.database, {"sora": provider_of("sora")}, interval=timedelta(hours=1))
-    job_id = (await services.jobs.create(a_request(), ANONYMOUS)).state.job.id
-    async with services.database.connect() as connection:
-        await connection.execute(
-            text("INSERT INTO renders (job_id, provider, handle) VALUES (:id, 'sora', 'video_1')"), {"id": job_id}
-        )
-    async with services.feed.listen(CANCELLED_CHANNEL, sweep):
-        with recorded_statements() as asked:
-            sweeping = asyncio.create_task(sweep.run())
-            await until(lambda: any("FROM renders" in statement for statement in asked))
-        await services.jobs.cancel(job_id, ANONYMOUS)
-        await until(lambda: fake.count("cancel"))
-        sweeping.cancel()
-
-
-async def test_a_run_that_has_lost_its_job_keeps_nothing_and_cancels_what_it_began(
-    fake: FakeServices, provider_of: Any, open_services: Opener
-) -> None:
-    """Falls where `keep` does not compare the fencing token."""
-    resources = await open_services(**KEYS)
-
-    async def lose(request: Any) -> Any:
-        async with resources.database.connect() as connection:
-            await connection.execute(text("UPDATE jobs SET fencing_token = fencing_token + 1"))
-        return await video("queued")(request)
-
-    fake.will("create", lose)
-    async with running_loops(resources), InProcessWorker(resources, provider_of("sora")).running(beating=False):
-        job_id = await ordered(resources, "sora")
-        await until(lambda: fake.count("cancel"))
-    assert (await renders(resources), fake.count("look")) == ([], 0)
-    assert (await state(resources, job_id)).job.status is JobStatus.PROCESSING
-
-
-async def test_only_the_holder_of_a_job_keeps_something_for_it(services: Resources) -> None:
-    job_id = (await services.jobs.create(a_request(), ANONYMOUS)).state.job.id
-    async with services.database.connect() as connection:
-        assert not await keep(connection, job_id, "handle", held_token=0, provider="sora")
-    assert await renders(services) == []
 
 
 async def test_a_service_that_is_gone_ends_the_job_and_its_key_is_nowhere(
