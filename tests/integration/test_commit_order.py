@@ -124,7 +124,18 @@ async def test_no_cursor_passes_a_transaction_that_commits_late(services: Resour
     late = Subscriber(services, start, cut=0.02)
     reading.append(asyncio.create_task(late.run()))
     subscribers.append(late)
-    await until(lambda: all(len(subscriber.found) >= len(log) for subscriber in subscribers), within_s=100)
+
+    def have_all() -> bool:
+        for task in reading:
+            if task.done():
+                task.result()  # why it has ended, which none does by itself
+        return all(len(subscriber.found) >= len(log) for subscriber in subscribers)
+
+    try:
+        await until(have_all, within_s=100)
+    except TimeoutError:
+        lacking = [sorted(set(log) - set(subscriber.found))[:5] for subscriber in subscribers]
+        pytest.fail(f"of {len(log)} entries these are lacking, the first five of each: {lacking}")
     for task in reading:
         task.cancel()
     await asyncio.gather(*reading, return_exceptions=True)
