@@ -98,6 +98,15 @@ class Batcher(Generic[Item, Outcome]):
         while self._under_way:
             await asyncio.wait(self._under_way)
 
+    async def close(self) -> None:
+        """Drop what waits and break off what is under way; whoever waits for an outcome is cancelled."""
+        for _, future in self.take():
+            future.cancel()
+        for task in self._under_way:
+            task.cancel()
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
     async def _hand_over(self, batch: "Waiting[Item, Outcome]") -> None:
         with suppress(Exception):  # whoever waits has been told
             await self._answer(batch)

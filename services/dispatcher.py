@@ -94,6 +94,10 @@ class Dispatcher:
         """Wait until everything submitted was given to SQS, or failed."""
         await self._batcher.drain()
 
+    async def close(self) -> None:
+        """Leave what is not yet sent to the sweep of whoever runs next."""
+        await self._batcher.close()
+
     async def run(self) -> None:
         """Sweep the outbox for ever.
 

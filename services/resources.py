@@ -157,6 +157,8 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
         publisher = Publisher(redis)
         feed = Feed(redis)
         dispatcher = Dispatcher(database, queues)
+        # Before its connections: a request on a client that is closed opens another, which nobody closes.
+        stack.push_async_callback(dispatcher.close)
         signer = open_signer(settings, embedded=Part.POSTGRES in endpoints.embedded)
         limits = _input_limits(settings, webhooks=signer is not None)
         yield Resources(

@@ -1,6 +1,7 @@
 """The way of committed jobs into SQS."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +15,7 @@ from services.job_queries import find_jobs
 from services.job_store import create
 from services.messages import Message
 from services.queues import Urgency
-from services.resources import Resources
+from services.resources import Resources, open_resources
 from tests.conftest import Opener, until
 from tests.factories import a_new_job, a_request
 
@@ -59,6 +60,20 @@ async def test_the_message_carries_routing_but_no_inputs(services: Resources) ->
         "priority": "5",
     }
     assert "SECRET" not in delivery.body
+
+
+async def test_what_is_not_sent_when_a_process_ends_is_left_to_the_sweep(
+    services: Resources,
+) -> None:
+    """Falls where the dispatcher is not closed: it then opens a connection that nobody closes."""
+    async with open_resources(services.settings, services.endpoints, name="ends") as ending:
+        await ending.jobs.create(a_request(), ANONYMOUS)
+    await asyncio.sleep(0.1)  # the linger of a batch is long over
+    del ending
+    gc.collect()  # what was left open complains now, which fails the test
+    assert await sent(services) == 0
+    await age(services)
+    assert await services.dispatcher.sweep() == 1
 
 
 async def test_creation_does_not_depend_on_sqs_and_the_sweep_catches_up(open_services: Opener) -> None:

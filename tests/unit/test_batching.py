@@ -131,6 +131,19 @@ async def test_draining_nothing_returns() -> None:
     await Batcher(Flushes(), most=2, linger=NEVER).drain()
 
 
+async def test_closing_drops_what_waits_and_breaks_off_what_is_under_way() -> None:
+    flush = Flushes(held=True)
+    batcher = Batcher(flush, most=2, linger=SHORT)
+    futures = [batcher.put_nowait(n) for n in range(3)]
+    await settled()
+    assert flush.batches == [[0, 1]]
+    await batcher.close()
+    assert all(future.cancelled() for future in futures)
+    flush.gate.set()
+    await asyncio.sleep(SHORT.total_seconds() * 3)
+    assert (flush.batches, flush.taken, batcher.pending) == ([[0, 1]], [], 0)
+
+
 async def test_draining_survives_a_batch_that_fails() -> None:
     batcher = Batcher(Flushes(), most=2, linger=NEVER)
     failing = batcher.put_nowait(-1)
