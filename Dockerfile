@@ -5,6 +5,7 @@ FROM node:24-slim AS web
 WORKDIR /web
 COPY web/package.json web/package-lock.json web/.npmrc ./
 RUN npm ci
+COPY schema.graphql /
 COPY web/ ./
 RUN npm run build
 

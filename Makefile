@@ -6,7 +6,7 @@ INSTALL := sh requirements/install.sh
 RUN    := $(VENV)/.run
 DEV    := $(VENV)/.dev
 SERVICES := $(VENV)/.services
-PAGE   := web/dist/graphql.html
+PAGE   := web/dist/index.html
 REAL   := tests/clients/node_modules/.package-lock.json
 CODEGEN := $(VENV)/codegen/.installed
 
@@ -73,7 +73,7 @@ $(DEV): requirements/dev.lock requirements/services.lock requirements/run.lock |
 	@$(INSTALL) $(BIN)/python requirements/run.lock requirements/services.lock requirements/dev.lock
 	@touch $@
 
-$(PAGE): web/package-lock.json $(shell find web/src web/*.html web/*.ts web/*.json -type f 2>/dev/null) | $(BIN)/python
+$(PAGE): schema.graphql web/package-lock.json $(shell find web/src web/*.html web/*.ts web/*.mjs web/*.json -type f -not -name operations.ts 2>/dev/null) | $(BIN)/python
 	@sh web/build.sh $(BIN)/python
 
 # ariadne-codegen wants another graphql-core than ours.

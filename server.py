@@ -24,7 +24,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -33,7 +33,8 @@ from schema import build_schema
 from schema.content import answer_link
 from schema.headers import SecurityHeaders, shared_with
 from schema.loopback import LoopbackOnly
-from schema.transport import PAGE, GraphQLView
+from schema.pages import STATIC_FOLDER, answer_board
+from schema.transport import GraphQLView
 from schema.websockets import WebSocketProtocol
 from services.database import Database
 from services.errors import ConfigurationError
@@ -48,7 +49,6 @@ from services.settings import Settings, load_settings
 from services.storage import ASSETS_PATH
 from services.supervision import Supervisor
 
-_STATIC_FOLDER: Final = PAGE.parent / "static"
 _YEAR_S: Final = 365 * 24 * 3600
 _CLOSE_GRACE_S: Final = 5
 _WORKER_LAST_WORDS_S: Final = 20
@@ -164,12 +164,13 @@ def build_app(settings: Settings) -> Starlette:
     shared = shared_with(settings.allowed_origins)
     routes: list[BaseRoute] = [
         Route("/graphql", view, middleware=shared),
-        Route("/", lambda _: RedirectResponse("/graphql")),
-        Mount("/static", GZipMiddleware(_HashedFiles(directory=_STATIC_FOLDER, check_dir=False))),
+        Mount("/static", GZipMiddleware(_HashedFiles(directory=STATIC_FOLDER, check_dir=False))),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),
     ]
+    if settings.explorer:
+        routes.append(Route("/", answer_board))
     if settings.s3_bucket is None:
         methods = ["GET", "PUT", "OPTIONS"]
         routes.append(Route(ASSETS_PATH + "/{key:path}", answer_link, methods=methods, middleware=shared))
@@ -203,7 +204,10 @@ class _Server(uvicorn.Server):
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
             address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            sys.stderr.write(f"\n  lorekeeper is ready: http://{address}/graphql  (Ctrl-C stops it)\n\n")
+            sys.stderr.write(
+                f"\n  lorekeeper is ready: http://{address}/  (Ctrl-C stops it)\n"
+                f"  API and explorer:    http://{address}/graphql\n\n"
+            )
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

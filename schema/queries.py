@@ -162,11 +162,12 @@ class Query:
         most = info.context.resources.settings.max_page
         return await list_assets(info, wanted, PageArguments(most, first, after, last, before))
 
-    @strawberry.field
-    def providers(self, info: Operation) -> list[Provider]:
+    @strawberry.field(description="Those that make assets of a type; all without one.")
+    def providers(self, info: Operation, asset_type: AssetType | None = None) -> list[Provider]:
         """List what can be asked for."""
         info.context.require(Scope.READ)
-        return [Provider.of(spec) for spec in info.context.resources.catalog]
+        catalog = info.context.resources.catalog
+        return [Provider.of(spec) for spec in catalog if asset_type is None or asset_type in spec.asset_types]
 
     @strawberry.field(description="Scope queue:admin.")
     async def queues(self, info: Operation) -> list[QueueStats]:

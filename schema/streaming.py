@@ -33,7 +33,7 @@ class EventStream(SSETransport):
 
     def heartbeat_message(self, encode_json: JSONEncoder) -> str:
         """Return what shows that the stream is there, and after how many milliseconds to come again."""
-        return f"retry: {_RETRY_MS}\r\n{super().heartbeat_message(encode_json)}"
+        return f"retry: {_RETRY_MS}\n{super().heartbeat_message(encode_json)}"
 
     headers: ClassVar[Mapping[str, str]] = {
         **SSETransport.headers,
@@ -43,7 +43,15 @@ class EventStream(SSETransport):
     def encode_next(self, response: GraphQLHTTPResponse, encode_json: JSONEncoder) -> str:
         """Return one event."""
         event = super().encode_next(response, encode_json)
-        return f"id: {response.cursor}\r\n{event}" if isinstance(response, EventPayload) else event
+        return f"id: {response.cursor}\n{event}" if isinstance(response, EventPayload) else event
+
+    def encode_event(self, event: str, data: str | None = None) -> str:
+        """Return an event whose lines end as all clients know them: some, urql among them, look for no CR."""
+        return super().encode_event(event, data).replace("\r\n", "\n")
+
+    def encode_comment(self, comment: str) -> str:
+        """Return a comment, likewise."""
+        return super().encode_comment(comment).replace("\r\n", "\n")
 
 
 class HttpStream:

@@ -1,16 +1,17 @@
 """What HTTP adds to Strawberry's view: media types and statuses as specified, our explorer, our bounds."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from json import JSONDecodeError
 from math import ceil
-from pathlib import Path
 from typing import Any, Final, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from graphql import GraphQLError, OperationType, get_operation_ast, parse
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
@@ -29,6 +30,7 @@ from strawberry.types.unset import UnsetType
 from schema.authentication import HEADER, authenticate, credentials_of
 from schema.clients import Clients
 from schema.context import Context
+from schema.pages import answer_explorer
 from schema.sharing import SharedResult
 from schema.sockets import ADMISSION, INIT_WAIT, RECEIVE, SEND, Handler, MessageTooLarge, Socket
 from schema.streaming import LAST_EVENT_ID, EventPayload, EventStream, HttpStream
@@ -37,7 +39,6 @@ from services.errors import KeysUnavailable, TooManyConnections, Unauthenticated
 from services.resources import Resources
 from services.settings import Settings
 
-PAGE: Final = Path(__file__).resolve().parents[1] / "web" / "dist" / "graphql.html"
 _JSON: Final = "application/json"
 _GRAPHQL_RESPONSE: Final = "application/graphql-response+json"
 _UNREAD: Final = (408, 413)
@@ -46,16 +47,6 @@ _STREAMS: Final = (
     "Subscriptions are served over WebSocket (graphql-transport-ws), as server-sent events "
     "(Accept: text/event-stream) and as multipart/mixed;subscriptionSpec=1.0"
 )
-_PAGE_HEADERS: Final = {
-    "Cache-Control": "no-cache",
-    "Vary": "Accept",
-    # Styles may be inline because the editor injects its own.
-    "Content-Security-Policy": (
-        "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        "font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; frame-ancestors 'none'; "
-        "base-uri 'none'; form-action 'none'"
-    ),
-}
 
 
 class GraphQLView(GraphQL[Context, None]):
@@ -86,6 +77,7 @@ class GraphQLView(GraphQL[Context, None]):
         self.background: set[asyncio.Task[None]] = set()
         self._public_url = None if settings.public_url is None else str(settings.public_url)
         self._max_body_bytes = settings.max_body_bytes
+        self._max_tokens = settings.max_tokens
         self._patience = settings.stream_idle
 
     def decode_json(self, data: str | bytes) -> object:
@@ -201,7 +193,23 @@ class GraphQLView(GraphQL[Context, None]):
             raise HTTPException(
                 400, "The GraphQL operation's `operationName` must be a string or null, if provided."
             )
+        # Some clients, urql among them, name with every operation all that they understand.
+        if (
+            isinstance(data, GraphQLRequestData)
+            and data.protocol != "http"
+            and any(_wanted(request.headers.get("accept", "")).values())
+            and not self._subscribes(data)
+        ):
+            return replace(data, protocol="http")
         return data
+
+    def _subscribes(self, data: GraphQLRequestData) -> bool:
+        try:
+            document = parse(data.query or "", max_tokens=self._max_tokens)
+        except GraphQLError:
+            return False
+        operation = get_operation_ast(document, data.operation_name)
+        return operation is not None and operation.operation is OperationType.SUBSCRIPTION
 
     async def execute_operation(  # noqa: PLR0913, PLR0917 - Strawberry's signature
         self,
@@ -279,21 +287,25 @@ class GraphQLView(GraphQL[Context, None]):
 
     async def render_graphql_ide(self, request: Request) -> Response:  # noqa: ARG002 - Strawberry's signature
         """Answer a browser with the explorer."""
-        if not PAGE.is_file():
-            return PlainTextResponse("The explorer is not built: run `make setup`.", status_code=404)
-        return FileResponse(PAGE, headers=_PAGE_HEADERS)
+        return answer_explorer()
 
 
 def _media_type(request: Request | WebSocket) -> str:
     """Choose between the two media types of GraphQL over HTTP; who does not ask for the newer gets the older."""
+    wanted = _wanted(request.headers.get("accept", ""))
+    newer, older = wanted[_GRAPHQL_RESPONSE], wanted[_JSON]
+    return _GRAPHQL_RESPONSE if newer > 0 and newer >= older else _JSON
+
+
+def _wanted(accept: str) -> Mapping[str, float]:
+    """Return how much a client wants each of the two media types, from 0 to 1."""
     wanted = {_JSON: 0.0, _GRAPHQL_RESPONSE: 0.0}
-    for part in request.headers.get("accept", "").lower().split(","):
+    for part in accept.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
         if name in wanted:
             quality = next((value[2:] for value in parameters if value.startswith("q=")), "1")
             wanted[name] = float(quality) if quality.replace(".", "", 1).isdecimal() else 0.0
-    newer, older = wanted[_GRAPHQL_RESPONSE], wanted[_JSON]
-    return _GRAPHQL_RESPONSE if newer > 0 and newer >= older else _JSON
+    return wanted
 
 
 def _is_request_error(result: Any) -> bool:  # noqa: ANN401 - whatever an execution can return

@@ -10,4 +10,4 @@ cd web
 
 install_packages_or_end "No web page" "Building the web page ..."
 npm run --silent build -- --logLevel warn
-touch dist/graphql.html
+touch dist/index.html

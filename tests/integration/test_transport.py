@@ -366,3 +366,23 @@ async def test_who_watches_the_queues_and_is_cut_off_is_not_asked_for_any_more(
             await anext(stream.aiter_lines())
             assert watch.watchers == 1
     await until(lambda: watch.watchers == 0 and not asyncio.all_tasks() - tasks)
+
+
+async def test_a_client_that_names_all_that_it_understands_gets_a_stream_for_subscriptions_alone(
+    address: str,
+) -> None:
+    """As urql asks, which moreover reads lines of a stream that end in LF only."""
+    accept = "application/graphql-response+json, application/json, text/event-stream, multipart/mixed"
+    url, headers = f"http://{address}/graphql", {"accept": accept}
+    async with httpx.AsyncClient(timeout=10) as client:
+        created = await client.post(url, json={"query": CREATE}, headers=headers)
+        job = created.json()["data"]["createAssetJob"]["job"]
+        await asked(client, address, CANCEL, id=job["id"])
+        watch = {"query": FOLLOW, "variables": {"id": job["id"]}}
+        watched = await client.post(url, json=watch, headers=headers)
+        wrong = await client.post(url, json={"query": "{"}, headers=headers)
+    assert created.headers["content-type"] == "application/graphql-response+json; charset=utf-8"
+    assert watched.headers["content-type"].startswith("text/event-stream")
+    assert b"\r" not in watched.content
+    assert watched.text.endswith("event: complete\ndata: \n\n")
+    assert (wrong.status_code, wrong.headers["content-type"]) == (400, created.headers["content-type"])
