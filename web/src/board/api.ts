@@ -10,7 +10,7 @@ import {
 } from "@urql/core";
 
 import { ADDRESS, connect, IDLE, isForbidden, type Link } from "../socket";
-import { Watched } from "./watched";
+import { Watched } from "../watched";
 
 const TOKEN_KEY = "lorekeeper.token";
 

@@ -10,7 +10,7 @@ import { JobList } from "./job_list";
 import { JobPage } from "./job_page";
 import { go, place } from "./place";
 import { Refusal } from "./refusal";
-import { useWatched } from "./watched";
+import { useWatched } from "../watched";
 import { MOST_JOBS, World } from "./world";
 
 export function Board() {

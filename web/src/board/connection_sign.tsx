@@ -1,7 +1,7 @@
 // The sign that says whether what is on the board is what is.
 import { useEffect, useState } from "react";
 
-import { useWatched } from "./watched";
+import { useWatched } from "../watched";
 import type { Progress, World } from "./world";
 
 const TOLD_FOR_MS = 6000;

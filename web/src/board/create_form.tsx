@@ -21,12 +21,6 @@ interface Props {
 
 export function CreateForm({ world, onClose }: Props) {
   const [type, setType] = useState<AssetType>("IMAGE");
-  const [chosen, setChosen] = useState("");
-  const [{ data, error }] = useQuery({ query: ProvidersDocument, variables: { assetType: type } });
-  const providers = data?.providers ?? [];
-  const provider = providers.find(({ name }) => name === chosen) ?? providers[0];
-  const select = useId();
-
   return (
     <section className="panel" aria-labelledby="create-title">
       <header>
@@ -52,20 +46,35 @@ export function CreateForm({ world, onClose }: Props) {
           );
         })}
       </div>
+      <ProviderChoice key={type} world={world} type={type} />
+    </section>
+  );
+}
+
+/** Who makes it, of those that can; what it takes follows from that. */
+function ProviderChoice({ world, type }: { world: World; type: AssetType }) {
+  const [chosen, setChosen] = useState("");
+  const [{ data, error }] = useQuery({ query: ProvidersDocument, variables: { assetType: type } });
+  const providers = data?.providers ?? [];
+  const provider = providers.find(({ name }) => name === chosen) ?? providers[0];
+  const id = useId();
+
+  return (
+    <>
       {error && <p className="problem">{explain(error)}</p>}
+      {data && !provider && <p className="problem">No provider here makes this.</p>}
       {providers.length > 1 && (
         <div className="field">
-          <label htmlFor={select}>Provider</label>
-          <select id={select} value={provider?.name} onChange={({ target }) => setChosen(target.value)}>
+          <label htmlFor={id}>Provider</label>
+          <select id={id} value={provider?.name} onChange={({ target }) => setChosen(target.value)}>
             {providers.map(({ name }) => (
               <option key={name}>{name}</option>
             ))}
           </select>
         </div>
       )}
-      {data && !provider && <p className="problem">No provider here makes this.</p>}
-      {provider && <Order key={`${type} ${provider.name}`} world={world} type={type} provider={provider} />}
-    </section>
+      {provider && <Order key={provider.name} world={world} type={type} provider={provider} />}
+    </>
   );
 }
 

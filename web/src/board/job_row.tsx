@@ -7,7 +7,7 @@ import { useNow } from "./now";
 import type { AssetType } from "./operations";
 import { addressOf, go } from "./place";
 import { ProgressBar } from "./progress_bar";
-import { ago, elapsed, STATUS_NAMES, titleOf, TYPE_NAMES } from "./wording";
+import { ago, elapsed, moment, STATUS_NAMES, titleOf, TYPE_NAMES } from "./wording";
 import { isFinal, type Job } from "./world";
 
 export const TYPE_ICONS: Record<AssetType, LucideIcon> = {
@@ -71,7 +71,7 @@ export function Status({ job }: { job: Job }) {
 function Running({ job }: { job: Job }) {
   const now_ms = useNow();
   if (job.status === "QUEUED" && job.runAt && Date.parse(job.runAt) > now_ms) {
-    return <time dateTime={job.runAt}>at {new Date(job.runAt).toLocaleTimeString()}</time>;
+    return <time dateTime={job.runAt}>at {moment(job.runAt)}</time>;
   }
   return <time>{elapsed(job, now_ms)}</time>;
 }

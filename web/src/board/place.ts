@@ -1,5 +1,5 @@
 // Where the reader is: the world and what is open beside the list, kept in the page's address.
-import { Watched } from "./watched";
+import { Watched } from "../watched";
 
 const FIRST_WORLD = "eldoria";
 const WORLD_KEY = "lorekeeper.world";

@@ -2,6 +2,7 @@
 // Not from the package's index, which also loads a registry for tests, with the validator that our pages forbid.
 import Form, { type IChangeEvent } from "@rjsf/core/lib/components/Form.js";
 import type {
+  ArrayFieldTitleProps,
   FieldTemplateProps,
   IconButtonProps,
   ObjectFieldTemplateProps,
@@ -14,7 +15,7 @@ import { type FormEvent, type ReactNode, useMemo } from "react";
 
 import { validator } from "./validator";
 
-/** From this length on a text has room for several lines. */
+/** A text that may be longer than this has room for several lines. */
 const LONG_TEXT = 300;
 
 interface Props {
@@ -69,7 +70,7 @@ function uiOf(schema: RJSFSchema): UiSchema {
     if (property.type === "array" && typeof property.items === "object" && !Array.isArray(property.items)) {
       return [name, { items: uiOf(property.items as RJSFSchema), "ui:options": { orderable: false } }];
     }
-    const isLong = property.type === "string" && (property.maxLength ?? 0) >= LONG_TEXT;
+    const isLong = property.type === "string" && (property.maxLength ?? 0) > LONG_TEXT;
     return [name, isLong ? { "ui:widget": "textarea", "ui:options": { rows: 4 } } : {}];
   });
   return Object.fromEntries(fields) as UiSchema;
@@ -127,6 +128,10 @@ function labelOf(name: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1) + (unit ? ` (${unit})` : "");
 }
 
+function TitleOfList({ title }: ArrayFieldTitleProps) {
+  return title ? <legend>{labelOf(title)}</legend> : null;
+}
+
 function Checkbox({ id, value, label, onChange }: WidgetProps) {
   return (
     <label className="checkbox">
@@ -155,6 +160,7 @@ function RemoveButton({ onClick, disabled }: IconButtonProps) {
 const TEMPLATES = {
   ObjectFieldTemplate: FieldsOfObject,
   FieldTemplate: Field,
+  ArrayFieldTitleTemplate: TitleOfList,
   ButtonTemplates: { AddButton, RemoveButton },
 };
 const WIDGETS = { CheckboxWidget: Checkbox };

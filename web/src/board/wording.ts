@@ -23,9 +23,14 @@ export const STATUS_NAMES: Record<JobStatus, string> = {
 
 export const STATUSES = Object.keys(STATUS_NAMES) as JobStatus[];
 
-/** What a prompt says first of all: its description, title or text; else all of it. */
-export function titleOf({ promptSpec }: Job): string {
-  return spoken(promptSpec) ?? JSON.stringify(promptSpec);
+/** What a prompt says first of all: its title, description or text; else all of it. */
+export function titleOf({ promptSpec, provider }: Job): string {
+  return spoken(promptSpec) ?? (listed(promptSpec) || `A job for ${provider}`);
+}
+
+function listed(prompt: unknown): string {
+  const fields = Object.entries(prompt ?? {});
+  return fields.map(([name, value]) => `${name.replaceAll("_", " ")} ${JSON.stringify(value)}`).join(", ");
 }
 
 function spoken(prompt: unknown): string | null {
@@ -56,6 +61,13 @@ export function ago(at: string, now_ms: number): string {
   if (s < 60) return `${Math.floor(s)} s ago`;
   if (s < 3600) return `${Math.floor(s / 60)} min ago`;
   return s < 86_400 ? `${Math.floor(s / 3600)} h ago` : new Date(at).toLocaleDateString();
+}
+
+/** When something will be: the time, and the day where it is another. */
+export function moment(at: string): string {
+  const then = new Date(at);
+  const isToday = then.toDateString() === new Date().toDateString();
+  return isToday ? then.toLocaleTimeString() : then.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
 export function clock(at: string): string {

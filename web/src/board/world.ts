@@ -15,7 +15,7 @@ import {
   WorldUpdatesDocument,
 } from "./operations";
 import { pauseOrWake } from "../socket";
-import { Watched } from "./watched";
+import { Watched } from "../watched";
 
 export type { Job, Step };
 

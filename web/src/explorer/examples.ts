@@ -55,6 +55,27 @@ subscription Watch($jobId: ID!, $after: String) {
   variables: pretty({ jobId: "paste the id of a job here" }),
 };
 
+const WORLD: Example = {
+  query: `# Watch a world: all of its jobs as they happen.
+# Leave it running, and make something in another window.
+subscription WatchWorld($worldId: ID!, $after: String) {
+  worldUpdates(worldId: $worldId, after: $after) {
+    kind
+    jobId
+    seq
+    status
+    progress
+    cursor
+    job {
+      assetType
+      provider
+    }
+  }
+}
+`,
+  variables: pretty({ worldId: "eldoria" }),
+};
+
 const LATEST: Example = {
   query: `# Latest jobs of one world.
 query LatestJobs {
@@ -78,4 +99,4 @@ query LatestJobs {
 `,
 };
 
-export const EXAMPLES: Example[] = [CREATE, WATCH, LATEST];
+export const EXAMPLES: Example[] = [CREATE, WATCH, WORLD, LATEST];
