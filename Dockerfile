@@ -24,6 +24,7 @@ COPY --from=packages /venv /venv
 COPY server.py ./
 COPY migrations/ migrations/
 COPY services/ services/
+COPY cli/ cli/
 COPY schema/ schema/
 COPY worker/ worker/
 COPY --from=web /web/dist/ web/dist/

@@ -35,10 +35,11 @@ fuzz: $(DEV) ## Send whatever fits the schema to a running server, for five minu
 bench: $(DEV) $(PAGE) ## Measure the streams against their budgets (ARGS="--quick" to see that it works)
 	@$(BIN)/python -m bench.streams $(ARGS)
 
-check: $(DEV) ## Format, lint, types, import direction, schema.graphql
+check: $(DEV) $(PAGE) ## Format, lint, types, import direction, schema.graphql
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@sh web/typecheck.sh $(BIN)/python
 	$(BIN)/python -m pytest -q -n 0 tests/unit/test_architecture.py tests/unit/test_contract.py
 
 schema: $(RUN) ## Write what is served to schema.graphql

@@ -117,6 +117,7 @@ class Settings(BaseSettings):
     max_mutation_burst: int = Field(default=500, ge=1, le=1_000_000)
     introspection: bool = True
     explorer: bool = True
+    board: bool = True
     allowed_origins: Annotated[frozenset[str], NoDecode] = frozenset()
     stream_idle_s: float = Field(default=30, gt=0, le=86400)
     auth: Literal["none", "jwt"] | None = None

@@ -15,7 +15,11 @@ from tests.serving import serving
 
 EVENTS: Final = {"accept": "text/event-stream"}
 MULTIPART: Final = {"accept": "multipart/mixed;subscriptionSpec=1.0,application/json"}
-PRODUCTION: Final = {"LOREKEEPER_INTROSPECTION": "false", "LOREKEEPER_EXPLORER": "false"}
+PRODUCTION: Final = {
+    "LOREKEEPER_INTROSPECTION": "false",
+    "LOREKEEPER_EXPLORER": "false",
+    "LOREKEEPER_BOARD": "false",
+}
 """What an installation that strangers reach sets beyond the defaults."""
 
 

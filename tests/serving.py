@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from schema.application import build_app
 from schema.websockets import WebSocketProtocol
-from server import build_app
 from services.settings import Settings
 from tests.conftest import until
 

@@ -2,44 +2,26 @@
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Response, WebSocket
+from playwright.sync_api import Page
 
+from tests.browser.visitor import Visitor
 from tests.processes import Process
 from tests.readme import block
+from tests.tokens import JWT, a_token
 
 pytestmark = pytest.mark.timeout(120)
 
 _JOB_ID = re.compile(r'"id":\s*"([0-9a-f-]{36})"')
 
 
-class Reader:
-    """Somebody at a browser, and all that the page did meanwhile."""
-
-    def __init__(self, page: Page, url: str, folder: Path) -> None:
-        self.page = page
-        self.url = url
-        self.frames: list[dict[str, Any]] = []
-        self.hosts: set[str] = set()
-        self.complaints: list[str] = []
-        self._folder = folder
-        page.set_default_timeout(20_000)
-        page.on("request", self._saw_request)
-        page.on("response", self._saw_response)
-        page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
-        page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
-        page.on(
-            "console",
-            lambda said: self.complaints.append(said.text) if said.type in {"error", "warning"} else None,
-        )
-        page.on("websocket", self._saw_websocket)
+class Reader(Visitor):
+    """Somebody at the explorer."""
 
     def open_explorer(self) -> None:
         self.page.goto(f"{self.url}/graphql")
@@ -67,19 +49,10 @@ class Reader:
         assert match is not None
         return match
 
-    def wait_for(self, condition: Callable[[], object], *, what: object) -> None:
-        deadline = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < deadline, f"not seen: {what}; in view: {self._response()}; {self.complaints}"
-            self.page.wait_for_timeout(20)
-
     @property
     def updates(self) -> list[dict[str, Any]]:
         """The updates that came over the WebSocket: the pane shows the last lines only."""
         return [frame["payload"]["data"]["jobUpdates"] for frame in self.frames if frame["type"] == "next"]
-
-    def screenshot(self, name: str) -> None:
-        self.page.screenshot(path=self._folder / f"{name}.png")
 
     def _write(self, editor: str, text: str) -> None:
         self.page.locator(f"{editor} .view-lines:visible").click()
@@ -91,28 +64,11 @@ class Reader:
     def _response(self) -> str:
         return self.page.locator(".graphiql-response").inner_text().replace("\u00a0", " ")
 
-    def _saw_request(self, request: Request) -> None:
-        address = urlsplit(request.url)
-        if address.scheme not in {"data", "blob"}:
-            self.hosts.add(address.netloc)
-
-    def _saw_response(self, response: Response) -> None:
-        if response.status >= 400:
-            self.complaints.append(f"{response.status}: {response.url}")
-
-    def _saw_websocket(self, websocket: WebSocket) -> None:
-        self.hosts.add(urlsplit(websocket.url).netloc)
-        websocket.on("framereceived", lambda frame: self.frames.append(json.loads(frame)))
-
 
 @pytest.fixture
-def visit(browser: Browser, tmp_path: Path) -> Iterator[Callable[[str], Reader]]:
+def visit(tab: Callable[..., Page], tmp_path: Path) -> Callable[[str], Reader]:
     """Sit somebody down at a browser that has never been here."""
-    context = browser.new_context(
-        viewport={"width": 1400, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
-    )
-    yield lambda url: Reader(context.new_page(), url, tmp_path)
-    context.close()
+    return lambda url: Reader(tab(permissions=["clipboard-read", "clipboard-write"]), url, tmp_path)
 
 
 def _expect_a_finished_picture(reader: Reader) -> None:
@@ -140,21 +96,18 @@ def _expect_a_finished_picture(reader: Reader) -> None:
     picture.close()
 
 
-def _expect_a_quiet_page(reader: Reader) -> None:
-    """No request failed or left for another host, and the console has nothing to complain about."""
-    assert reader.complaints == []
-    assert reader.hosts == {urlsplit(reader.url).netloc}
-
-
 def test_explorer_loads_from_this_server_alone(
     start: Callable[..., Process], visit: Callable[[str], Reader]
 ) -> None:
     reader = visit(start("server.py", "--no-worker").url)
     reader.open_explorer()
     tabs = reader.page.locator(".graphiql-tab-button").all_inner_texts()
-    assert tabs[:2] == ["CreatePicture", "Watch"]
+    assert tabs == ["CreatePicture", "Watch", "WatchWorld", "LatestJobs"]
+    for plugin in ("Documentation Explorer", "History", "GraphiQL Explorer"):
+        reader.page.get_by_label(f"Show {plugin}").click()
+        reader.page.get_by_label(f"Hide {plugin}").wait_for()
     reader.screenshot("explorer")
-    _expect_a_quiet_page(reader)
+    reader.expect_a_quiet_page()
 
 
 def test_readme_quickstart_goes_from_queued_to_a_picture(
@@ -177,7 +130,7 @@ def test_readme_quickstart_goes_from_queued_to_a_picture(
     reader.screenshot("watched")
     reader.wait_for(lambda: reader.frames[-1]["type"] == "complete", what="the end of the stream")
     _expect_a_finished_picture(reader)
-    _expect_a_quiet_page(reader)
+    reader.expect_a_quiet_page()
 
 
 def test_opening_tabs_follow_a_job_on_the_whole_system(
@@ -201,7 +154,30 @@ def test_opening_tabs_follow_a_job_on_the_whole_system(
     reader.write_variables({"jobId": job_id})
     reader.run()
     reader.read_response('"status": "QUEUED"')
+    assert "Connected by graphql-transport-ws" in reader.in_view()
     reader.read_response('"status": "SUCCEEDED"')
     reader.wait_for(lambda: reader.frames[-1]["type"] == "complete", what="the end of the stream")
     _expect_a_finished_picture(reader)
-    _expect_a_quiet_page(reader)
+    reader.wait_for(lambda: "No subscription is running" in reader.in_view(), what="the end of the connection")
+    reader.open_tab("LatestJobs")
+    reader.run()
+    reader.read_response(f'"id": "{job_id}"')
+    reader.open_tab("WatchWorld")
+    reader.run()
+    reader.wait_for(lambda: "Connected by graphql-transport-ws" in reader.in_view(), what="a connection")
+    reader.expect_a_quiet_page()
+
+
+def test_headers_of_the_headers_pane_reach_subscriptions(
+    start: Callable[..., Process], environment: dict[str, str], visit: Callable[[str], Reader]
+) -> None:
+    reader = visit(start("server.py", "--no-worker", **environment | JWT).url)
+    # Without a token the explorer has no schema to offer, which it says on its console.
+    reader.page.goto(f"{reader.url}/graphql")
+    reader.open_tab("WatchWorld")
+    reader.run()
+    reader.read_response("4403")
+    reader.page.get_by_role("button", name="Headers").click()
+    reader.write_variables({"Authorization": f"Bearer {a_token()}"})
+    reader.run()
+    reader.wait_for(lambda: "Connected by graphql-transport-ws" in reader.in_view(), what="a connection")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from server import build_app
+from schema.application import build_app
 from services.resources import Resources, find_endpoints, open_resources
 from services.settings import load_settings
 from services.sqs import Queue

@@ -189,7 +189,7 @@ async def test_a_fault_of_ours_has_them_too(environment: dict[str, str], monkeyp
         raise RuntimeError("a fault")
 
     async with serving_with(environment) as (address, _), httpx.AsyncClient() as client:
-        monkeypatch.setattr("server.generate_latest", broken)
+        monkeypatch.setattr("schema.application.generate_latest", broken)
         answer = await client.get(f"http://{address}/metrics")
         assert answer.status_code == 500
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -247,12 +247,36 @@ def test_no_page_loads_anything_from_another_server() -> None:
             assert all(re.match(r"/static/|data:", address) for address in loaded), loaded
 
 
-async def test_the_page_itself_forbids_to_load_anything_from_elsewhere(client: httpx.AsyncClient) -> None:
+async def policy_of(client: httpx.AsyncClient, path: str) -> dict[str, str]:
     with pages():
-        answer = await client.get("/graphql", headers={"accept": "text/html"})
-    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+        answer = await client.get(path, headers={"accept": "text/html"})
+    assert answer.status_code == 200
+    return dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+
+
+async def test_the_explorer_forbids_itself_to_load_anything_from_elsewhere(client: httpx.AsyncClient) -> None:
+    policy = await policy_of(client, "/graphql")
     assert policy["default-src"] == policy["script-src"] == policy["connect-src"] == "'self'"
-    assert not re.search(r"https?:", answer.headers["content-security-policy"])
+    assert not re.search(r"https?:", str(policy))
+
+
+async def test_the_board_forbids_itself_all_that_it_does_not_need(client: httpx.AsyncClient) -> None:
+    policy = await policy_of(client, "/")
+    assert policy.pop("default-src") == "'none'"
+    assert policy.pop("frame-src") == "blob:"
+    nothing = {name for name, sources in policy.items() if sources == "'none'"}
+    assert nothing == {"frame-ancestors", "base-uri", "form-action"}
+    assert {sources for name, sources in policy.items() if name not in nothing} == {"'self'"}
+
+
+async def test_the_board_may_show_what_lies_in_a_bucket(environment: dict[str, str]) -> None:
+    outside = "https://assets.example:9000"
+    bucket = {"LOREKEEPER_S3_BUCKET": "lore", "LOREKEEPER_S3_PUBLIC_ENDPOINT_URL": outside}
+    async with serving_with(environment | bucket) as (address, _):
+        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+            policy = await policy_of(client, "/")
+    assert policy["img-src"] == policy["media-src"] == policy["connect-src"] == f"'self' {outside}"
+    assert policy["script-src"] == "'self'"
 
 
 async def test_an_asset_may_be_shown_elsewhere_and_read_by_listed_origins(environment: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from server import build_app
+from schema.application import build_app
 from services.settings import load_settings
 
 SIGN: Final = """mutation($input: CreateUploadInput!) {

@@ -72,6 +72,7 @@ WRONG: Final = [
     ("LOREKEEPER_MAX_MUTATION_BURST", "0"),
     ("LOREKEEPER_INTROSPECTION", "perhaps"),
     ("LOREKEEPER_EXPLORER", "perhaps"),
+    ("LOREKEEPER_BOARD", "perhaps"),
     ("LOREKEEPER_ALLOWED_ORIGINS", "*"),
     ("LOREKEEPER_ALLOWED_ORIGINS", "null"),
     ("LOREKEEPER_ALLOWED_ORIGINS", "board.example"),

@@ -30,10 +30,6 @@ export function Board() {
   // Wide windows have the form beside the list where nothing else is.
   const isAside = here.job !== null || here.isCreating;
 
-  function close() {
-    go({ job: null, isCreating: false });
-  }
-
   return (
     <div className={isAside ? "board aside-open" : "board"}>
       <header className="top">
@@ -95,6 +91,10 @@ export function Board() {
   );
 }
 
+function close() {
+  go({ job: null, isCreating: false });
+}
+
 /** Which world is on the board. */
 function WorldField({ id }: { id: string }) {
   const [text, setText] = useState(id);
@@ -125,7 +125,7 @@ function useKeys(search: { current: HTMLInputElement | null }): void {
       const isTyping = event.target instanceof Element && event.target.closest("input, textarea, select") !== null;
       if (event.key === "Escape") {
         if (isTyping) (event.target as HTMLElement).blur();
-        else go({ job: null, isCreating: false });
+        else close();
       } else if (!isTyping && event.key === "/") {
         event.preventDefault();
         search.current?.focus();

@@ -16,8 +16,10 @@ const HEIGHT = 28;
 
 /** Finished jobs in each of the last minutes. */
 export function JobsPerMinute({ jobs }: { jobs: readonly Job[] }) {
-  const minute = Math.floor(useNow() / MINUTE_MS);
+  const now_ms = useNow();
+  // Once a second, not with every update: it looks at all jobs.
   const counts = useMemo(() => {
+    const minute = Math.floor(now_ms / MINUTE_MS);
     const each = new Array<number>(MINUTES).fill(0);
     for (const { finishedAt } of jobs) {
       if (!finishedAt) continue;
@@ -25,7 +27,7 @@ export function JobsPerMinute({ jobs }: { jobs: readonly Job[] }) {
       if (at >= 0) each[Math.min(at, MINUTES - 1)]! += 1;
     }
     return each;
-  }, [jobs, minute]);
+  }, [now_ms]);
   const latest = counts.at(-1) ?? 0;
   const most = Math.max(...counts, 1);
   const step = WIDTH / MINUTES;

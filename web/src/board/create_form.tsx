@@ -1,7 +1,7 @@
 // The form that asks for an asset.
 import type { RJSFSchema } from "@rjsf/utils";
 import { Sparkles, X } from "lucide-react";
-import { useId, useState } from "react";
+import { memo, useId, useState } from "react";
 import { useMutation, useQuery } from "urql";
 
 import { explain } from "./api";
@@ -19,7 +19,8 @@ interface Props {
   onClose: (() => void) | null;
 }
 
-export function CreateForm({ world, onClose }: Props) {
+/** Remembered: the board renders with every update, and a form is much to render. */
+export const CreateForm = memo(function CreateForm({ world, onClose }: Props) {
   const [type, setType] = useState<AssetType>("IMAGE");
   return (
     <section className="panel" aria-labelledby="create-title">
@@ -49,7 +50,7 @@ export function CreateForm({ world, onClose }: Props) {
       <ProviderChoice key={type} world={world} type={type} />
     </section>
   );
-}
+});
 
 /** Who makes it, of those that can; what it takes follows from that. */
 function ProviderChoice({ world, type }: { world: World; type: AssetType }) {

@@ -1,6 +1,6 @@
 // The page of one job: its asset or how far it is, what can be done with it, its history.
 import { Ban, RotateCcw, X } from "lucide-react";
-import { useEffect } from "react";
+import { memo, useEffect } from "react";
 import { useMutation, useQuery } from "urql";
 
 import { explain } from "./api";
@@ -23,7 +23,8 @@ interface Props {
   onClose: () => void;
 }
 
-export function JobPage({ world, id, live, onClose }: Props) {
+/** Remembered, as it changes with its own job alone. */
+export const JobPage = memo(function JobPage({ world, id, live, onClose }: Props) {
   const [{ data, error, fetching }, ask] = useQuery({ query: JobDetailsDocument, variables: { id } });
   const details = data?.job?.id === id ? data.job : undefined;
   const job = live ?? details;
@@ -51,7 +52,7 @@ export function JobPage({ world, id, live, onClose }: Props) {
       {job && <Facts job={job} details={details} />}
     </section>
   );
-}
+});
 
 function Standing({ job }: { job: Job }) {
   const now_ms = useNow();

@@ -265,7 +265,11 @@ export class World {
       this.#makeRoom();
       this.#isOrdered = true;
     }
-    const jobs = this.#ids.flatMap((id) => this.#jobs.get(id) ?? []);
+    const jobs: Job[] = [];
+    for (const id of this.#ids) {
+      const job = this.#jobs.get(id);
+      if (job) jobs.push(job);
+    }
     const isCut = this.#isCut || (!this.#isReading && this.#older !== null);
     this.view.set({ jobs, isReading: this.#isReading, isCut });
   }
