@@ -33,7 +33,7 @@ function authorization(): Record<string, string> {
 }
 
 const socket = connect({
-  connectionParams: { headers: authorization() },
+  connectionParams: authorization(),
   onLink: (now) => link.set(now),
 });
 

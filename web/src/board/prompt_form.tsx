@@ -40,6 +40,8 @@ export function PromptForm({ schema, value, onChange, onSubmit, children }: Prop
       noHtml5Validate
       templates={TEMPLATES}
       widgets={WIDGETS}
+      // Each field says what is wrong with it; without this the form tells the console too.
+      onError={() => {}}
       onChange={({ formData }: IChangeEvent) => onChange(formData)}
       onSubmit={({ formData }: IChangeEvent, event: FormEvent) => {
         event.preventDefault();

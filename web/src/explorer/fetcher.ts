@@ -21,7 +21,7 @@ export const fetcher: Fetcher = (operation, opts) => {
     // Lazy: its socket lives exactly as long as the subscription. A browser cannot set headers on a WebSocket, so
     // they travel as connection parameters. A reconnect subscribes anew.
     const socket = connect({
-      connectionParams: { headers: opts?.headers ?? {} },
+      connectionParams: opts?.headers ?? {},
       retryAttempts: RETRY_ATTEMPTS,
       onLink: (now) => link.set(now),
     });
