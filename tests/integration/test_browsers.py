@@ -272,9 +272,11 @@ async def test_the_board_forbids_itself_all_that_it_does_not_need(client: httpx.
 async def test_the_board_may_show_what_lies_in_a_bucket(environment: dict[str, str]) -> None:
     outside = "https://assets.example:9000"
     bucket = {"LOREKEEPER_S3_BUCKET": "lore", "LOREKEEPER_S3_PUBLIC_ENDPOINT_URL": outside}
-    async with serving_with(environment | bucket) as (address, _):
-        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
-            policy = await policy_of(client, "/")
+    async with (
+        serving_with(environment | bucket) as (address, _),
+        httpx.AsyncClient(base_url=f"http://{address}") as client,
+    ):
+        policy = await policy_of(client, "/")
     assert policy["img-src"] == policy["media-src"] == policy["connect-src"] == f"'self' {outside}"
     assert policy["script-src"] == "'self'"
 

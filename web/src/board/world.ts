@@ -33,8 +33,8 @@ export type Progress =
   | { phase: "live"; missed: number | null }
   /** The server is not reached; `attempt` counts the reconnections begun. */
   | { phase: "lost"; attempt: number }
-  /** It is there again, and what happened meanwhile is coming. */
-  | { phase: "catching up"; missed: number }
+  /** It is there again, and what happened meanwhile is coming. A page that was loaded anew was not lost. */
+  | { phase: "catching up"; missed: number; wasLost: boolean }
   /** The server refuses. */
   | { phase: "refused"; code: string; message: string };
 
@@ -125,7 +125,7 @@ export class World {
     this.#isOrdered = false;
     this.#cursor = reading.cursor;
     this.#older = reading.older;
-    this.progress.set({ phase: "catching up", missed: 0 });
+    this.progress.set({ phase: "catching up", missed: 0, wasLost: false });
     this.#paintSoon();
     return true;
   }
@@ -235,7 +235,7 @@ export class World {
   }
 
   #catchUp(): void {
-    this.progress.set({ phase: "catching up", missed: 0 });
+    this.progress.set({ phase: "catching up", missed: 0, wasLost: true });
     this.#settleSoon();
   }
 
@@ -244,7 +244,10 @@ export class World {
     clearTimeout(this.#settling);
     this.#settling = setTimeout(() => {
       const progress = this.progress.get();
-      if (progress.phase === "catching up") this.progress.set({ phase: "live", missed: progress.missed });
+      if (progress.phase === "catching up") {
+        const isNews = progress.wasLost || progress.missed > 0;
+        this.progress.set({ phase: "live", missed: isNews ? progress.missed : null });
+      }
       if (progress.phase === "opening") this.progress.set({ phase: "live", missed: null });
     }, QUIET_MS);
   }
