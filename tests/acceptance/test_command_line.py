@@ -20,6 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 
 Say = Callable[..., subprocess.CompletedProcess[str]]
 NOWHERE = "http://127.0.0.1:1"
+UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
 SIMULATED = ("--provider", "simulator")
 
 
@@ -60,10 +61,10 @@ def test_jobs_are_created_listed_watched_cancelled_and_retried(
     assert (waiting.returncode, waiting.stderr) == (0, "")
     job = waiting.stdout.strip()
     assert say("jobs", "cancel", job, **variables).stdout.split() == [job, "CANCELLED"]
-    again = say("jobs", "cancel", job, "no-such-job", **variables)
+    again = say("jobs", "cancel", job, UNKNOWN, **variables)
     assert (again.returncode, again.stdout) == (1, "")
     assert f"{job}: CONFLICT" in again.stderr
-    assert "no-such-job: NOT_FOUND" in again.stderr
+    assert f"{UNKNOWN}: NOT_FOUND" in again.stderr
     assert objects(say("jobs", "retry", job, "--json", **variables))[0]["status"] == "QUEUED"
 
     start("-m", "worker", **environment)
@@ -115,7 +116,7 @@ def test_watching_goes_on_by_itself_through_a_killed_server(
         serve(LOREKEEPER_PORT=port).wait_for("is ready")
         start("-m", "worker", **environment)
         told = [first]
-        while told[-1]["status"] != "SUCCEEDED":
+        while (told[-1]["jobId"], told[-1]["status"]) != (first["jobId"], "SUCCEEDED"):
             told.append(json.loads(watching.stdout.readline()))
         watching.send_signal(signal.SIGINT)
         assert watching.wait(20) == 130

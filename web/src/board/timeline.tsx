@@ -15,7 +15,7 @@ export function Timeline({ steps, isCut }: { steps: readonly Step[]; isCut: bool
                 {step.seq}
               </span>
               <b>{step.kind === "RESET" ? "History before is gone" : STATUS_NAMES[step.status]}</b>
-              {step.attempt > 0 && <span className="attempt">attempt {step.attempt}</span>}
+              {step.attempt > 1 && <span className="attempt">attempt {step.attempt}</span>}
               <time dateTime={step.at}>
                 {clock(step.at)}
                 {before && <span>+{duration(Date.parse(step.at) - Date.parse(before.at))}</span>}
