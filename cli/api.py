@@ -54,9 +54,14 @@ class Api:
         url: its address, such as `http://127.0.0.1:8000`.
         token: who asks; None where nobody needs to say.
         on_loss: hears that a connection was lost, and how often in a row.
+
+    Raises:
+        ConfigurationError: the address is none.
     """
 
     def __init__(self, url: str, token: str | None, *, on_loss: Callable[[int], None] = lambda _: None) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigurationError(f"the server's address must begin with http:// or https://, not {url!r}")
         self._url = url.rstrip("/").removesuffix("/graphql") + "/graphql"
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.on_loss = on_loss
@@ -169,7 +174,9 @@ def _worded(error: TransportQueryError) -> str:
 
 def _refusal(error: TransportServerError) -> CommandFailed:
     if error.code == HTTPStatus.UNAUTHORIZED:
-        return CommandFailed("UNAUTHENTICATED: give a token by --token or LOREKEEPER_TOKEN.")
+        return CommandFailed(
+            "UNAUTHENTICATED: the token is missing, refused or expired; --token or LOREKEEPER_TOKEN gives one."
+        )
     return CommandFailed(f"the server answers with HTTP status {error.code}.")
 
 

@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
-from cli.api import Api, CommandFailed, run_command
+from cli.api import Api, run_command
 from cli.output import console, print_json, print_table
 
 _STATS: Final = "{ queues { name messagesAvailable messagesInFlight messagesDelayed deadLetters } }"
@@ -15,6 +15,9 @@ _PURGE: Final = "mutation($queue: String!) { purgeQueue(queue: $queue) }"
 
 def run(chosen: Namespace) -> int:
     """Look after the queues; returns the exit code."""
+    # Before anything runs: Ctrl-C and the end of the input end a question.
+    if chosen.act == "purge" and not chosen.yes and not _is_sure(chosen.queue):
+        return 1
     return run_command(chosen, lambda api: _ACTS[chosen.act](api, chosen))
 
 
@@ -40,17 +43,22 @@ async def _redrive(api: Api, chosen: Namespace) -> int:
 
 
 async def _purge(api: Api, chosen: Namespace) -> int:
-    if not chosen.yes:
-        if not sys.stdin.isatty():
-            raise CommandFailed("purging throws messages away: say --yes")
-        if console.input(f"Throw away all messages of {chosen.queue}? [y/N] ").strip().lower() != "y":
-            return 1
     await api.ask(_PURGE, queue=chosen.queue)
     if chosen.json:
         print_json([{"queue": chosen.queue, "purged": True}])
     else:
         console.print(f"{chosen.queue} is empty")
     return 0
+
+
+def _is_sure(queue: str) -> bool:
+    if not sys.stdin.isatty():
+        sys.stderr.write("server.py: purging throws messages away: say --yes\n")
+        return False
+    try:
+        return console.input(f"Throw away all messages of {queue}? [y/N] ").strip().lower() == "y"
+    except (EOFError, KeyboardInterrupt):
+        return False
 
 
 _ACTS: Final[Mapping[str, Callable[[Api, Namespace], Coroutine[Any, Any, int]]]] = {

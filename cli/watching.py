@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -22,6 +23,7 @@ _WATCH_WORLD: Final = (
     "subscription Watch($world: ID!, $after: String) "
     f"{{ worldUpdates(worldId: $world, after: $after) {{ {_UPDATE} }} }}"
 )
+_NOW: Final = "query Now($world: ID!) { jobs(filter: {worldId: $world}, first: 1) { updatesCursor } }"
 _FINAL: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 _TITLE: Final = 40
 
@@ -57,7 +59,7 @@ async def watch_jobs(api: Api, ids: Sequence[str], *, as_json: bool) -> int:
         finally:
             for task in tasks:
                 task.cancel()
-    return 0 if set(ends.values()) == {"SUCCEEDED"} else 1
+    return 0 if all(ends.get(job_id) == "SUCCEEDED" for job_id in ids) else 1
 
 
 async def watch_world(api: Api, world: str, *, as_json: bool) -> int:
@@ -66,9 +68,11 @@ async def watch_world(api: Api, world: str, *, as_json: bool) -> int:
     Raises:
         CommandFailed: the server refuses.
     """
+    # With a cursor from the beginning, so that a connection that is lost before the first update loses nothing.
+    now = await api.ask(_NOW, world=world)
     with _display(as_json=as_json) as display:
         api.on_loss = display.lost
-        async for update in api.follow(_WATCH_WORLD, world=world):
+        async for update in api.follow(_WATCH_WORLD, world=world, after=now["jobs"]["updatesCursor"]):
             display.show(update)
     return 0
 
@@ -134,13 +138,13 @@ class _Bars:
         if bar is None:
             title = title_of(update["job"]["promptSpec"])
             title = title if len(title) <= _TITLE else f"{title[: _TITLE - 1]}…"
-            bar = self._progress.add_task(title.replace("[", "\\["), total=1, status="", message="")
+            bar = self._progress.add_task(escape(title), total=1, status="", message="")
             self._bars[job_id] = bar
         self._progress.update(
             bar,
             completed=update["progress"] or (1 if status == "SUCCEEDED" else 0),
             status=coloured(status).markup,
-            message=_message(update).replace("[", "\\["),
+            message=escape(_message(update)),
         )
         if status in _FINAL:
             self._progress.stop_task(bar)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
+from services.settings import Settings
 from services.storage import Storage
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "web" / "dist"
@@ -24,11 +25,12 @@ _EXPLORER: Final = (
 async def answer_board(request: Request) -> Response:
     """Answer a browser with the board, which may show what lies in the storage of assets."""
     storage: Storage = request.app.state.resources.storage
+    settings: Settings = request.app.state.settings
     # Where links lead is known to the storage alone: an S3 may have one address for us and another for browsers.
-    link = urlsplit(
-        await storage.url("any", filename="any", expires_in=timedelta(minutes=1), base_url="http://self")
-    )
-    assets = "'self'" if link.hostname == "self" else f"'self' {link.scheme}://{link.netloc}"
+    address = str(settings.public_url or request.base_url)
+    link = urlsplit(await storage.url("any", filename="any", expires_in=timedelta(minutes=1), base_url=address))
+    ours = link.netloc == request.url.netloc
+    assets = "'self'" if ours else f"'self' {link.scheme}://{link.netloc}"
     return _page(
         "index.html",
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "

@@ -206,7 +206,7 @@ class GraphQLView(GraphQL[Context, None]):
     def _subscribes(self, data: GraphQLRequestData) -> bool:
         try:
             document = parse(data.query or "", max_tokens=self._max_tokens)
-        except GraphQLError:
+        except (GraphQLError, RecursionError):
             return False
         operation = get_operation_ast(document, data.operation_name)
         return operation is not None and operation.operation is OperationType.SUBSCRIPTION

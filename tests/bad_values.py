@@ -259,6 +259,11 @@ OPERATIONS: Final = {
         {"seconds": AN_INT | between(1, 7 * 24 * 3600)},
         {"seconds": "expiresInSeconds"},
     ),
+    "Query.providers": Operation(
+        "query($assetType: AssetType) { providers(assetType: $assetType) { name } }",
+        {},
+        {"assetType": AN_ENUM | {"list": ["IMAGE", "MAP"]}},
+    ),
     "Provider.promptSchema": Operation(
         "query($type: AssetType!) { providers { promptSchema(assetType: $type) } }",
         {"type": "IMAGE"},

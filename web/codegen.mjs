@@ -25,5 +25,4 @@ const written = await codegen({
   plugins: [{ typescriptOperations: {} }, { typedDocumentNode: {} }],
   pluginMap: { typescriptOperations, typedDocumentNode },
 });
-// Untouched where nothing changed, so that make does not build anew.
-if (written !== (await readFile(TARGET, "utf8").catch(() => ""))) await writeFile(TARGET, written);
+await writeFile(TARGET, written);

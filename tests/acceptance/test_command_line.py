@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -26,27 +26,28 @@ SIMULATED = ("--provider", "simulator")
 
 @pytest.fixture
 def say(environment: dict[str, str]) -> Say:
-    """Run a command to its end; keyword arguments are variables."""
-
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "server.py", *arguments],
-            cwd=ROOT,
-            env=clean_environment(**environment | variables),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
+    """Run a command to its end where a server can be; keyword arguments are variables."""
+    return lambda *arguments, **variables: said_by(arguments, environment | variables)
 
 
 @pytest.fixture
 def serve(start: Callable[..., Process], environment: dict[str, str]) -> Callable[..., Process]:
     """Start an API process; keyword arguments are variables."""
     return lambda **variables: start("server.py", "--no-worker", **environment | variables)
+
+
+def said_by(arguments: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "server.py", *arguments],
+        cwd=ROOT,
+        env=clean_environment(**variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def objects(said: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
@@ -110,7 +111,7 @@ def test_watching_goes_on_by_itself_through_a_killed_server(
         text=True,
     ) as watching:
         assert watching.stdout is not None
-        # Until it follows, nothing comes: so it is made to.
+        # It says nothing before there is something to tell: so it is given something until it does.
         first = _until_told(say, watching, variables)
         server.kill_all()
         serve(LOREKEEPER_PORT=port).wait_for("is ready")
@@ -176,13 +177,12 @@ def test_a_development_token_is_one_that_the_server_takes(say: Say, serve: Calla
         (("jobs", "create", "picture", "A lake"), 2, "invalid choice: 'picture'"),
         (("jobs", "create", "image", "--run-at", "2027-01-01"), 2, "an instant needs its offset from UTC"),
         (("jobs",), 2, "COMMAND"),
+        (("jobs", "list", "--url", "nowhere"), 2, "must begin with http:// or https://"),
         (("token",), 2, "LOREKEEPER_JWT_SECRET is not set"),
     ],
 )
-def test_what_cannot_work_ends_with_a_line_and_a_code(
-    say: Say, arguments: tuple[str, ...], code: int, told: str
-) -> None:
-    said = say(*arguments, LOREKEEPER_URL=NOWHERE)
+def test_what_cannot_work_ends_with_a_line_and_a_code(arguments: tuple[str, ...], code: int, told: str) -> None:
+    said = said_by(arguments, {"LOREKEEPER_URL": NOWHERE})
     assert (said.returncode, said.stdout) == (code, "")
     assert told in said.stderr
     assert "Traceback" not in said.stderr

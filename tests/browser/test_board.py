@@ -274,11 +274,19 @@ def test_jobs_are_found_opened_cancelled_and_tried_again(serve: Serve, visit: Vi
     expect(reader.panel.get_by_role("heading", name="Make an asset")).to_be_visible()
     reader.page.go_back()
     expect(reader.panel.get_by_role("heading", name="Hill 2")).to_be_visible()
+    # Another world, over the connection that is there, and back.
+    reader.page.get_by_label("World").fill("nowhere")
+    reader.page.keyboard.press("Enter")
+    expect(reader.page.get_by_role("heading", name="Nothing was made in nowhere yet")).to_be_visible()
+    reader.expect_sign("Live")
+    reader.page.go_back()
+    expect(reader.rows).to_have_count(4)
+    reader.expect_sign("Live")
     reader.expect_a_quiet_page()
 
 
 def test_the_form_follows_the_schema_of_the_provider(serve: Serve, visit: Visit) -> None:
-    reader = visit(serve().url)
+    reader = visit(serve(REPLICATE_API_TOKEN="none").url)
     reader.open_board()
     form = reader.panel
     form.get_by_label("Description").fill(" ")
@@ -296,6 +304,12 @@ def test_the_form_follows_the_schema_of_the_provider(serve: Serve, visit: Visit)
     form.get_by_label("Provider").select_option("local")
     form.get_by_role("button", name="Make the PDF").click()
     expect(form.locator("pre")).to_contain_text("Vael lies where the river Ost meets the grey sea.")
+    reader.page.get_by_role("button", name="New asset").click()
+    form.get_by_label("Provider").select_option("replicate")
+    form.get_by_label("Model needed").fill("owner/name")
+    form.get_by_label("Input (JSON) needed").fill('{"prompt": "A harbour", "steps": 4}')
+    form.get_by_role("button", name="Make the picture").click()
+    expect(form.locator("pre")).to_contain_text('"steps": 4')
     reader.expect_a_quiet_page()
 
 

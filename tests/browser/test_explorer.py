@@ -99,9 +99,9 @@ def _expect_a_finished_picture(reader: Reader) -> None:
 
 
 def test_explorer_loads_from_this_server_alone(
-    start: Callable[..., Process], visit: Callable[[str], Reader]
+    start: Callable[..., Process], environment: dict[str, str], visit: Callable[[str], Reader]
 ) -> None:
-    reader = visit(start("server.py", "--no-worker").url)
+    reader = visit(start("server.py", "--no-worker", **environment).url)
     reader.open_explorer()
     tabs = reader.page.locator(".graphiql-tab-button").all_inner_texts()
     assert tabs == ["CreatePicture", "Watch", "WatchWorld", "LatestJobs"]
@@ -113,10 +113,10 @@ def test_explorer_loads_from_this_server_alone(
 
 
 def test_readme_quickstart_goes_from_queued_to_a_picture(
-    start: Callable[..., Process], visit: Callable[[str], Reader]
+    start: Callable[..., Process], environment: dict[str, str], visit: Callable[[str], Reader]
 ) -> None:
     """The worker comes when the stream is open, so that none of its steps is missed."""
-    reader = visit(start("server.py", "--no-worker").url)
+    reader = visit(start("server.py", "--no-worker", **environment).url)
     reader.open_explorer()
     reader.write_query(block("graphql", "mutation"))
     reader.run()
@@ -127,7 +127,7 @@ def test_readme_quickstart_goes_from_queued_to_a_picture(
     reader.write_variables({"jobId": job_id})
     reader.run()
     reader.read_response('"status": "QUEUED"')
-    start("-m", "worker")
+    start("-m", "worker", **environment)
     reader.read_response('"status": "SUCCEEDED"')
     reader.screenshot("watched")
     reader.wait_for(lambda: reader.frames[-1]["type"] == "complete", what="the end of the stream")
@@ -136,7 +136,7 @@ def test_readme_quickstart_goes_from_queued_to_a_picture(
 
 
 def test_opening_tabs_follow_a_job_on_the_whole_system(
-    start: Callable[..., Process], visit: Callable[[str], Reader]
+    start: Callable[..., Process], environment: dict[str, str], visit: Callable[[str], Reader]
 ) -> None:
     reader = visit(start("server.py").url)
     reader.open_explorer()

@@ -1,9 +1,9 @@
 // A connection to the server's subscriptions, and how it is doing: kept up by pings, made anew with pauses that grow,
 // at once when the machine is online again or the reader is back.
-import { createClient, type Client, type ConnectionInitMessage } from "graphql-ws";
+import { type Client, type ConnectionInitMessage, createClient, TerminatedCloseEvent } from "graphql-ws";
 
 export const ADDRESS = "/graphql";
-export const FORBIDDEN = 4403;
+const FORBIDDEN = 4403;
 const PING_EVERY_MS = 10_000;
 const PONG_WITHIN_MS = 5_000;
 const RETRY_WAIT_MIN_MS = 500;
@@ -39,7 +39,7 @@ export function connect({ connectionParams, retryAttempts = Infinity, onLink }: 
     retryWait: (retries) =>
       pauseOrWake(Math.min(RETRY_WAIT_MIN_MS * 2 ** retries, RETRY_WAIT_MAX_MS) * (0.5 + Math.random() / 2)),
     // Both a lost connection and a server that is not up again yet; the same token would be refused again, though.
-    shouldRetry: (cause) => cause instanceof Event && !isForbidden(cause),
+    shouldRetry: (cause) => (cause instanceof Event || cause instanceof TerminatedCloseEvent) && !isForbidden(cause),
     keepAlive: PING_EVERY_MS,
     on: {
       connecting: (retrying) => {
@@ -74,7 +74,8 @@ export function isForbidden(cause: unknown): boolean {
 export function pauseOrWake(duration_ms: number): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(wake, duration_ms);
-    function wake() {
+    function wake(reason?: Event) {
+      if (reason?.type === "visibilitychange" && document.hidden) return;
       clearTimeout(timer);
       window.removeEventListener("online", wake);
       document.removeEventListener("visibilitychange", wake);

@@ -11,6 +11,7 @@ import {
 
 import { ADDRESS, connect, IDLE, isForbidden, type Link } from "../socket";
 import { Watched } from "../watched";
+import { recall, remember } from "./memory";
 
 const TOKEN_KEY = "lorekeeper.token";
 
@@ -19,10 +20,10 @@ export const link = new Watched<Link>(IDLE);
 
 export const token = {
   /** The bearer token, for as long as the browser's tab lives. */
-  read: (): string | null => sessionStorage.getItem(TOKEN_KEY),
+  read: (): string | null => recall("session", TOKEN_KEY),
   /** Keep another, and begin anew with it. */
   replace(value: string): void {
-    sessionStorage.setItem(TOKEN_KEY, value.trim().replace(/^bearer\s+/i, ""));
+    remember("session", TOKEN_KEY, value.trim().replace(/^bearer\s+/i, ""));
     window.location.reload();
   },
 };
@@ -83,5 +84,7 @@ export function codeOf(error: CombinedError): string {
 
 /** What went wrong, for a reader. */
 export function explain(error: CombinedError): string {
-  return error.graphQLErrors.map(({ message }) => message).join(" ") || "The server cannot be reached.";
+  const said = error.graphQLErrors.map(({ message }) => message).join(" ");
+  if (said) return said;
+  return codeOf(error) === "UNAUTHENTICATED" ? "The token is refused, or has expired." : "The server cannot be reached.";
 }

@@ -1,6 +1,6 @@
 // The asset of a job that has succeeded: shown, played or opened, whatever it is.
 import { Download, FileText } from "lucide-react";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import { api } from "./api";
 import { AssetLinkDocument } from "./operations";
@@ -9,8 +9,15 @@ import type { Job } from "./world";
 
 type Asset = NonNullable<Job["asset"]>;
 
+/** A link holds for an hour. */
+const RENEW_EVERY_MS = 50 * 60 * 1000;
+
 export function AssetView({ job, asset }: { job: Job; asset: Asset }) {
   const [url, renew] = useAssetLink(job.id, asset);
+  useEffect(() => {
+    const timer = setInterval(renew, RENEW_EVERY_MS);
+    return () => clearInterval(timer);
+  }, [url]);
   const kind = asset.contentType.split("/", 1)[0];
   const title = titleOf(job);
   return (
@@ -68,17 +75,16 @@ function Sheet({ url, title, onError }: { url: string; title: string; onError: (
 /** An asset's link, and what fetches another where it has expired. */
 function useAssetLink(jobId: string, { downloadUrl }: Asset): [string, () => void] {
   const [url, setUrl] = useState(downloadUrl);
-  const [isRenewed, setRenewed] = useState(false);
+  const renewedAt = useRef(-Infinity);
 
   useEffect(() => {
     setUrl(downloadUrl);
-    setRenewed(false);
   }, [downloadUrl]);
 
   function renew() {
-    // Once: a file that is gone has no link that works.
-    if (isRenewed) return;
-    setRenewed(true);
+    // Not over and over: a file that is gone has no link that works.
+    if (performance.now() - renewedAt.current < RENEW_EVERY_MS / 2) return;
+    renewedAt.current = performance.now();
     void api
       .query(AssetLinkDocument, { jobId })
       .toPromise()

@@ -1,6 +1,16 @@
 // The board: the jobs of a world as they happen, and beside them the page of one, or the form for another.
 import { BookOpen, Plus } from "lucide-react";
-import { type FormEvent, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
+import {
+  type FormEvent,
+  useDeferredValue,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
+import { flushSync } from "react-dom";
 
 import { JobsPerMinute, QueueDepth } from "./charts";
 import { ConnectionSign } from "./connection_sign";
@@ -23,16 +33,18 @@ export function Board() {
   const wanted = useDeferredValue(filter);
   const shown = useMemo(() => matching(jobs, wanted), [jobs, wanted]);
   const search = useRef<HTMLInputElement>(null);
+  const aside = useRef<HTMLElement>(null);
   useKeys(search);
 
   const isRefused = progress.phase === "refused";
   const isEmpty = jobs.length === 0 && progress.phase === "live" && !isReading;
   // Wide windows have the form beside the list where nothing else is.
   const isAside = here.job !== null || here.isCreating;
+  const isBelow = useOverlay(aside, isAside);
 
   return (
     <div className={isAside ? "board aside-open" : "board"}>
-      <header className="top">
+      <header className="top" inert={isBelow}>
         <h1>Lorekeeper</h1>
         <WorldField id={here.world} />
         <ConnectionSign world={world} />
@@ -47,7 +59,7 @@ export function Board() {
           <Plus aria-hidden /> New asset
         </button>
       </header>
-      <main>
+      <main inert={isBelow}>
         <h2 className="hidden">Jobs of {here.world}</h2>
         <Filters jobs={jobs} filter={filter} onChange={setFilter} search={search} />
         {isRefused && <Refusal code={progress.code} message={progress.message} />}
@@ -74,7 +86,7 @@ export function Board() {
           {isCut && !isReading && `The latest ${MOST_JOBS.toLocaleString()} jobs are shown.`}
         </p>
       </main>
-      <aside aria-label="Details">
+      <aside ref={aside} tabIndex={-1} aria-label="Details">
         {here.job !== null ? (
           <JobPage
             key={here.job}
@@ -111,10 +123,41 @@ function WorldField({ id }: { id: string }) {
     <form className="world" onSubmit={enter}>
       <label>
         World
-        <input value={text} spellCheck={false} onChange={({ target }) => setText(target.value)} onBlur={() => enter()} />
+        <input
+          value={text}
+          spellCheck={false}
+          onChange={({ target }) => setText(target.value)}
+          onBlur={() => enter()}
+          onKeyDown={({ key }) => key === "Escape" && flushSync(() => setText(id))}
+        />
       </label>
     </form>
   );
+}
+
+/** As in board.css. */
+const NARROW = window.matchMedia("(max-width: 900px)");
+
+/** Where there is room for one thing only, what is open lies above the rest: it has the focus, and gives it back. */
+function useOverlay(aside: { current: HTMLElement | null }, isOpen: boolean): boolean {
+  const isNarrow = useSyncExternalStore(watchNarrow, () => NARROW.matches);
+  const isAbove = isNarrow && isOpen;
+
+  useLayoutEffect(() => {
+    if (!isAbove) return;
+    const before = document.activeElement;
+    aside.current?.focus();
+    return () => {
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, [isAbove]);
+
+  return isAbove;
+}
+
+function watchNarrow(watcher: () => void): () => void {
+  NARROW.addEventListener("change", watcher);
+  return () => NARROW.removeEventListener("change", watcher);
 }
 
 /** `/` searches, `n` opens the form, Escape closes what is open. */

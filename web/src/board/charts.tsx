@@ -71,14 +71,17 @@ export function QueueDepth() {
 function useQueueDepths(): Depth[] | null {
   const [readings, setReadings] = useState<Depth[]>([]);
   const [isAllowed, setAllowed] = useState(true);
+  const [attempt, setAttempt] = useState(0);
   const isSeen = useIsSeen();
 
   useEffect(() => {
     if (!isAllowed || !isSeen) return;
+    let retry: ReturnType<typeof setTimeout> | undefined;
     const { unsubscribe } = api
       .subscription(QueueDepthsDocument, { intervalSeconds: READ_EVERY_S })
       .subscribe(({ data, error }) => {
         if (error && ["FORBIDDEN", "UNAUTHENTICATED"].includes(codeOf(error))) setAllowed(false);
+        else if (error) retry = setTimeout(() => setAttempt(attempt + 1), READ_EVERY_S * 1000);
         if (!data) return;
         const reading = { waiting: 0, dead: 0 };
         for (const queue of data.queueStats) {
@@ -87,18 +90,28 @@ function useQueueDepths(): Depth[] | null {
         }
         setReadings((earlier) => [...earlier, reading].slice(-READINGS));
       });
-    return unsubscribe;
-  }, [isAllowed, isSeen]);
+    return () => {
+      unsubscribe();
+      clearTimeout(retry);
+    };
+  }, [isAllowed, isSeen, attempt]);
 
   return isAllowed ? readings : null;
 }
 
+/** As in board.css. */
+const WIDE = window.matchMedia("(min-width: 1181px)");
+
 function useIsSeen(): boolean {
-  const [isSeen, setSeen] = useState(!document.hidden);
+  const [isSeen, setSeen] = useState(!document.hidden && WIDE.matches);
   useEffect(() => {
-    const look = () => setSeen(!document.hidden);
+    const look = () => setSeen(!document.hidden && WIDE.matches);
     document.addEventListener("visibilitychange", look);
-    return () => document.removeEventListener("visibilitychange", look);
+    WIDE.addEventListener("change", look);
+    return () => {
+      document.removeEventListener("visibilitychange", look);
+      WIDE.removeEventListener("change", look);
+    };
   }, []);
   return isSeen;
 }

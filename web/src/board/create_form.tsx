@@ -1,14 +1,15 @@
 // The form that asks for an asset.
 import type { RJSFSchema } from "@rjsf/utils";
 import { Sparkles, X } from "lucide-react";
-import { memo, useId, useState } from "react";
-import { useMutation, useQuery } from "urql";
+import { memo, useId, useRef, useState } from "react";
+import { useMutation } from "urql";
 
 import { explain } from "./api";
 import { TYPE_ICONS } from "./job_row";
 import { type AssetType, CreateJobDocument, ProvidersDocument, type ProvidersQuery } from "./operations";
 import { go } from "./place";
 import { exampleOf, PromptForm } from "./prompt_form";
+import { useAsked } from "./use_asked";
 import { TYPE_NAMES, TYPES } from "./wording";
 import type { World } from "./world";
 
@@ -55,7 +56,7 @@ export const CreateForm = memo(function CreateForm({ world, onClose }: Props) {
 /** Who makes it, of those that can; what it takes follows from that. */
 function ProviderChoice({ world, type }: { world: World; type: AssetType }) {
   const [chosen, setChosen] = useState("");
-  const [{ data, error }] = useQuery({ query: ProvidersDocument, variables: { assetType: type } });
+  const [{ data, error }] = useAsked({ query: ProvidersDocument, variables: { assetType: type } });
   const providers = data?.providers ?? [];
   const provider = providers.find(({ name }) => name === chosen) ?? providers[0];
   const id = useId();
@@ -93,19 +94,24 @@ function Order({ world, type, provider }: OrderProps) {
   const [priority, setPriority] = useState(5);
   const [{ fetching, error }, create] = useMutation(CreateJobDocument);
   const id = useId();
+  const sent = useRef({ order: "", idempotencyKey: "" });
   const takesModel = provider.models.length > 1 || provider.modelPattern !== null;
+  const needsModel = provider.models.length === 0 && takesModel;
 
   async function submit(promptSpec: unknown) {
-    const { data } = await create({
-      input: {
-        worldId: world.id,
-        assetType: type,
-        provider: provider.name,
-        promptSpec,
-        priority,
-        ...(takesModel && model && { modelId: model }),
-      },
-    });
+    const order = {
+      worldId: world.id,
+      assetType: type,
+      provider: provider.name,
+      promptSpec,
+      priority,
+      ...(takesModel && model && { modelId: model }),
+    };
+    // Sent again because no answer came, it is the same order.
+    if (sent.current.order !== JSON.stringify(order)) {
+      sent.current = { order: JSON.stringify(order), idempotencyKey: randomKey() };
+    }
+    const { data } = await create({ input: { ...order, idempotencyKey: sent.current.idempotencyKey } });
     if (!data) return;
     world.learn(data.createAssetJob.job);
     go({ job: data.createAssetJob.job.id, isCreating: false });
@@ -117,12 +123,16 @@ function Order({ world, type, provider }: OrderProps) {
       <PromptForm schema={schema} value={prompt} onChange={setPrompt} onSubmit={(value) => void submit(value)}>
         {takesModel && (
           <div className="field">
-            <label htmlFor={`${id}model`}>Model</label>
+            <label htmlFor={`${id}model`}>
+              Model
+              {needsModel && <span className="needed"> needed</span>}
+            </label>
             <input
               id={`${id}model`}
               value={model}
               list={`${id}models`}
-              placeholder="as the provider chooses"
+              required={needsModel}
+              placeholder={needsModel ? "" : "as the provider chooses"}
               onChange={({ target }) => setModel(target.value)}
             />
             <datalist id={`${id}models`}>
@@ -156,4 +166,9 @@ function Order({ world, type, provider }: OrderProps) {
       </PromptForm>
     </>
   );
+}
+
+/** Of 128 random bits. `crypto.randomUUID` is there only over https. */
+function randomKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
 }

@@ -1,6 +1,6 @@
 // The list of jobs: of thousands, those in view are on the page.
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, useLayoutEffect, useRef } from "react";
+import { type KeyboardEvent, useCallback, useLayoutEffect, useRef } from "react";
 
 import { JobRow } from "./job_row";
 import type { Job } from "./world";
@@ -20,7 +20,7 @@ export function JobList({ jobs, openJob }: Props) {
     count: jobs.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_PX,
-    getItemKey: (at) => jobs[at]?.id ?? at,
+    getItemKey: useCallback((at: number) => jobs[at]?.id ?? at, [jobs]),
     overscan: OVERSCAN,
   });
   useStandingStill(scroller, jobs);

@@ -1,7 +1,7 @@
 // The page of one job: its asset or how far it is, what can be done with it, its history.
 import { Ban, RotateCcw, X } from "lucide-react";
 import { memo, useEffect } from "react";
-import { useMutation, useQuery } from "urql";
+import { useMutation } from "urql";
 
 import { explain } from "./api";
 import { AssetView } from "./asset_view";
@@ -10,6 +10,7 @@ import { useNow } from "./now";
 import { CancelJobDocument, JobDetailsDocument, type JobDetailsQuery, RetryJobDocument } from "./operations";
 import { ProgressBar } from "./progress_bar";
 import { Timeline } from "./timeline";
+import { useAsked } from "./use_asked";
 import { bytes, duration, elapsed, titleOf, TYPE_NAMES } from "./wording";
 import { isFinal, type Job, type World } from "./world";
 
@@ -25,7 +26,7 @@ interface Props {
 
 /** Remembered, as it changes with its own job alone. */
 export const JobPage = memo(function JobPage({ world, id, live, onClose }: Props) {
-  const [{ data, error, fetching }, ask] = useQuery({ query: JobDetailsDocument, variables: { id } });
+  const [{ data, error, fetching }, ask] = useAsked({ query: JobDetailsDocument, variables: { id } });
   const details = data?.job?.id === id ? data.job : undefined;
   const job = live ?? details;
 
@@ -58,8 +59,11 @@ function Standing({ job }: { job: Job }) {
   const now_ms = useNow();
   return (
     <div className="standing">
-      <p aria-live="polite">
-        <Status job={job} /> <time>{elapsed(job, now_ms)}</time>
+      <p>
+        <span aria-live="polite">
+          <Status job={job} />
+        </span>{" "}
+        <time>{elapsed(job, now_ms)}</time>
         {job.status === "PROCESSING" && job.progressMessage && <span>{job.progressMessage}</span>}
         {job.status === "RETRYING" && job.nextAttemptAt && (
           <span>next attempt in {duration(Date.parse(job.nextAttemptAt) - now_ms)}</span>

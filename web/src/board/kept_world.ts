@@ -8,6 +8,7 @@ import type { JobCardFragment as Job } from "./operations";
 const BOOKMARK = "~bookmark";
 /** Beyond this a list is read sooner than what happened meanwhile. */
 const USABLE_FOR_MS = 60 * 60 * 1000;
+const CLAIM_WITHIN_MS = 500;
 
 /** Where a reading of a world stands. */
 export interface Bookmark {
@@ -21,15 +22,26 @@ export interface Reading extends Bookmark {
   jobs: Job[];
 }
 
-/** Stored in IndexedDB, each change in one transaction. Where the browser refuses to store, nothing is kept. */
+/**
+ * Stored in IndexedDB, each change in one transaction. Where the browser refuses to store, nothing is kept.
+ *
+ * By one page at a time: of two, each at its own cursor, one would take back what the other has learned.
+ */
 export class KeptWorld {
+  readonly #name: string;
   readonly #store: UseStore;
+  #isOurs = false;
+  #isClosed = false;
+  #release = () => {};
 
   constructor(worldId: string) {
-    this.#store = createStore(`lorekeeper/${worldId}`, "jobs");
+    this.#name = `lorekeeper/${worldId}`;
+    this.#store = createStore(this.#name, "jobs");
   }
 
   async read(): Promise<Reading | null> {
+    await this.#claim();
+    if (!this.#isOurs) return null;
     try {
       return await this.#store("readonly", async (store) => {
         const [bookmark, jobs] = await Promise.all([
@@ -43,9 +55,9 @@ export class KeptWorld {
     }
   }
 
-  /** Keep what has changed. */
-  async write(changed: Iterable<Job>, gone: Iterable<string>, bookmark: Bookmark): Promise<void> {
-    await this.#write((store) => {
+  /** Keep what has changed; false where that failed, and what was kept before still stands. */
+  async write(changed: Iterable<Job>, gone: Iterable<string>, bookmark: Bookmark): Promise<boolean> {
+    return this.#write((store) => {
       for (const job of changed) store.put(job, job.id);
       for (const id of gone) store.delete(id);
       store.put({ ...bookmark, keptAt: Date.now() }, BOOKMARK);
@@ -56,14 +68,41 @@ export class KeptWorld {
     await this.#write((store) => store.clear());
   }
 
-  async #write(change: (store: IDBObjectStore) => void): Promise<void> {
+  /** Leave it to the next page. */
+  close(): void {
+    this.#isOurs = false;
+    this.#isClosed = true;
+    this.#release();
+  }
+
+  /** Have the world for this page, unless another has it; one that is being loaded anew lets go in a moment. */
+  #claim(): Promise<void> {
+    return new Promise((resolve) => {
+      const hold = () =>
+        new Promise<void>((release) => {
+          resolve();
+          if (this.#isClosed) return release();
+          this.#isOurs = true;
+          this.#release = release;
+        });
+      // Only over https or on this machine there are locks.
+      const locks = navigator.locks as LockManager | undefined;
+      locks?.request(this.#name, { signal: AbortSignal.timeout(CLAIM_WITHIN_MS) }, hold).catch(() => resolve());
+      if (!locks) resolve();
+    });
+  }
+
+  async #write(change: (store: IDBObjectStore) => void): Promise<boolean> {
+    if (!this.#isOurs) return true;
     try {
       await this.#store("readwrite", (store) => {
         change(store);
         return promisifyRequest(store.transaction);
       });
+      return true;
     } catch {
       // A private window, or no room: the page works, and begins anew when it is loaded again.
+      return false;
     }
   }
 }

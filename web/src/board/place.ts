@@ -1,5 +1,6 @@
 // Where the reader is: the world and what is open beside the list, kept in the page's address.
 import { Watched } from "../watched";
+import { recall, remember } from "./memory";
 
 const FIRST_WORLD = "eldoria";
 const WORLD_KEY = "lorekeeper.world";
@@ -15,7 +16,7 @@ export interface Place {
 function read(): Place {
   const query = new URLSearchParams(window.location.search);
   return {
-    world: query.get("world") || localStorage.getItem(WORLD_KEY) || FIRST_WORLD,
+    world: query.get("world") || recall("local", WORLD_KEY) || FIRST_WORLD,
     job: query.get("job"),
     isCreating: query.has("new"),
   };
@@ -34,7 +35,8 @@ export function addressOf(changes: Partial<Place>): string {
 
 /** Go to another place; the browser's back button leads here again. */
 export function go(changes: Partial<Place>): void {
-  if (changes.world !== undefined) localStorage.setItem(WORLD_KEY, changes.world);
-  window.history.pushState(null, "", addressOf(changes));
+  if (changes.world !== undefined) remember("local", WORLD_KEY, changes.world);
+  const address = addressOf(changes);
+  if (address !== window.location.search) window.history.pushState(null, "", address);
   place.set(read());
 }

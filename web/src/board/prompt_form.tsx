@@ -3,6 +3,7 @@
 import Form, { type IChangeEvent } from "@rjsf/core/lib/components/Form.js";
 import type {
   ArrayFieldTitleProps,
+  FieldProps,
   FieldTemplateProps,
   IconButtonProps,
   ObjectFieldTemplateProps,
@@ -11,7 +12,7 @@ import type {
   WidgetProps,
 } from "@rjsf/utils";
 import { Plus, Trash2 } from "lucide-react";
-import { type FormEvent, type ReactNode, useMemo } from "react";
+import { type FormEvent, type ReactNode, useMemo, useState } from "react";
 
 import { validator } from "./validator";
 
@@ -40,6 +41,7 @@ export function PromptForm({ schema, value, onChange, onSubmit, children }: Prop
       noHtml5Validate
       templates={TEMPLATES}
       widgets={WIDGETS}
+      fields={FIELDS}
       // Each field says what is wrong with it; without this the form tells the console too.
       onError={() => {}}
       onChange={({ formData }: IChangeEvent) => onChange(formData)}
@@ -109,7 +111,7 @@ function Field(props: FieldTemplateProps) {
   if (hidden) return <div hidden>{children}</div>;
   const isBoolean = schema.type === "boolean";
   return (
-    <div className={`field ${rawErrors?.length ? "wrong" : ""} ${schema.type === "string" ? "" : "short"}`}>
+    <div className={rawErrors?.length ? "field wrong" : "field"}>
       {displayLabel && !isBoolean && (
         <label htmlFor={id}>
           {labelOf(label)}
@@ -143,6 +145,42 @@ function Checkbox({ id, value, label, onChange }: WidgetProps) {
   );
 }
 
+/** An object of which the schema says nothing more: written as JSON. */
+function JsonField({ fieldPathId, formData, name, required, schema, onChange }: FieldProps) {
+  const [text, setText] = useState(() => JSON.stringify(formData ?? {}, null, 2));
+  const isWrong = parsed(text) === undefined;
+  const id = fieldPathId.$id;
+  return (
+    <div className={isWrong ? "field wrong" : "field"}>
+      <label htmlFor={id}>
+        {labelOf(name)} (JSON)
+        {required && <span className="needed"> needed</span>}
+      </label>
+      <textarea
+        id={id}
+        rows={6}
+        spellCheck={false}
+        value={text}
+        onChange={({ target }) => {
+          setText(target.value);
+          onChange(parsed(target.value), fieldPathId.path);
+        }}
+      />
+      {schema.description && <small>{schema.description}</small>}
+      {isWrong && <small className="problem">This is no JSON object.</small>}
+    </div>
+  );
+}
+
+function parsed(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function AddButton({ onClick, disabled }: IconButtonProps) {
   return (
     <button type="button" className="quiet" onClick={onClick} disabled={disabled}>
@@ -166,3 +204,4 @@ const TEMPLATES = {
   ButtonTemplates: { AddButton, RemoveButton },
 };
 const WIDGETS = { CheckboxWidget: Checkbox };
+const FIELDS = { json: JsonField };

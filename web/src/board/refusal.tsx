@@ -3,6 +3,12 @@ import { type FormEvent, useId } from "react";
 
 import { token } from "./api";
 
+const TITLES: Partial<Record<string, string>> = {
+  UNAUTHENTICATED: "Who are you?",
+  FORBIDDEN: "This is closed to you",
+  NOT_FOUND: "This world is closed to you",
+};
+
 interface Props {
   code: string;
   message: string;
@@ -19,7 +25,7 @@ export function Refusal({ code, message }: Props) {
 
   return (
     <div className="empty">
-      <h2>{code === "UNAUTHENTICATED" ? "Who are you?" : "This world is closed to you"}</h2>
+      <h2>{TITLES[code] ?? "The server refuses"}</h2>
       <p className="problem">{message}</p>
       <form onSubmit={submit}>
         <div className="field">

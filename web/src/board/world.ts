@@ -34,7 +34,7 @@ export type Progress =
   /** The server is not reached; `attempt` counts the reconnections begun. */
   | { phase: "lost"; attempt: number }
   /** It is there again, and what happened meanwhile is coming. A page that was loaded anew was not lost. */
-  | { phase: "catching up"; missed: number; wasLost: boolean }
+  | { phase: "catching up"; missed: number; wasLost: boolean; since_ms: number }
   /** The server refuses. */
   | { phase: "refused"; code: string; message: string };
 
@@ -63,6 +63,7 @@ export class World {
   #cursor = "";
   #older: string | null = null;
   #isReading = true;
+  #readings = 0;
   #isCut = false;
 
   readonly #changed = new Set<string>();
@@ -72,14 +73,16 @@ export class World {
   #settling: ReturnType<typeof setTimeout> | undefined;
   #unsubscribe = () => {};
   #isClosed = false;
+  #isFollowing = false;
+  /** Jobs of a page; null for as many as the server gives by itself, where it allows no more. */
+  #pageSize: number | null = PAGE;
 
   constructor(readonly id: string) {
     this.#kept = new KeptWorld(id);
   }
 
-  /** Read and follow the world; the function ends it. */
+  /** Read and follow the world, once; the function ends it. */
   open(): () => void {
-    this.#isClosed = false;
     void this.#begin();
     const unwatch = link.watch(() => this.#linkChanged());
     const keep = () => void this.#keep();
@@ -93,19 +96,35 @@ export class World {
       this.#unsubscribe();
       cancelAnimationFrame(this.#frame);
       clearTimeout(this.#settling);
-      void this.#keep();
+      void this.#keep().then(() => this.#kept.close());
     };
   }
 
   /** Take in what was learned of a job otherwise, such as the answer to a mutation. */
   learn(job: Job): void {
+    // An address can name a job of another world.
+    if (job.worldId !== this.id) return;
     this.#merge(job);
     this.#paintSoon();
   }
 
   async #begin(): Promise<void> {
-    if (!(await this.#resume())) await this.#list();
-    if (this.#isClosed) return;
+    const isResumed = await this.#resume();
+    if (this.#isClosed || this.progress.get().phase === "refused") return;
+    if (!isResumed) return this.#startOver();
+    this.#subscribe();
+    await this.#readOlder();
+  }
+
+  async #startOver(): Promise<void> {
+    await this.#kept.forget();
+    this.#jobs.clear();
+    this.#changed.clear();
+    this.#isOrdered = false;
+    this.#isReading = true;
+    const page = await this.#page(null);
+    if (!page) return;
+    this.#cursor = page.updatesCursor;
     this.#subscribe();
     await this.#readOlder();
   }
@@ -117,39 +136,40 @@ export class World {
     if (!reading || !newest) return false;
     // A database that was made anew knows none of the jobs, and nobody sees what a token does not cover.
     const there = await this.#persist(() => api.query(IsThereDocument, { id: newest.id }).toPromise());
-    if (!there?.job) {
-      await this.#kept.forget();
-      return false;
-    }
+    if (!there?.job || this.#isClosed) return false;
     for (const job of reading.jobs) this.#jobs.set(job.id, job);
     this.#isOrdered = false;
     this.#cursor = reading.cursor;
     this.#older = reading.older;
-    this.progress.set({ phase: "catching up", missed: 0, wasLost: false });
+    this.progress.set({ phase: "catching up", missed: 0, wasLost: false, since_ms: Date.now() });
     this.#paintSoon();
     return true;
   }
 
-  async #list(): Promise<void> {
-    const page = await this.#page(null);
-    if (page) this.#cursor = page.updatesCursor;
-  }
-
   async #readOlder(): Promise<void> {
-    while (!this.#isClosed && this.#older !== null && this.#jobs.size < MOST_JOBS) {
-      if (!(await this.#page(this.#older))) return;
+    const reading = ++this.#readings;
+    while (this.#older !== null && this.#jobs.size < MOST_JOBS) {
+      if (!(await this.#page(this.#older)) || reading !== this.#readings) return;
     }
     this.#isReading = false;
     this.#paintSoon();
   }
 
   async #page(after: string | null) {
-    const data = await this.#persist(() =>
-      api.query(JobsDocument, { worldId: this.id, first: PAGE, after }).toPromise(),
-    );
+    const ask = () => api.query(JobsDocument, { worldId: this.id, first: this.#pageSize, after }).toPromise();
+    const data = await this.#persist(async () => {
+      const answer = await ask();
+      if (!answer.error || codeOf(answer.error) !== "BAD_USER_INPUT" || this.#pageSize === null) return answer;
+      this.#pageSize = null;
+      return ask();
+    });
     if (!data || this.#isClosed) return null;
     const { edges, pageInfo } = data.jobs;
-    for (const { node } of edges) this.#merge(node);
+    for (const { node } of edges) {
+      const known = this.#jobs.get(node.id);
+      // Of the same seq, an update may tell of more progress than the list did.
+      if (known === undefined || known.seq < node.seq) this.#merge(node);
+    }
     this.#older = pageInfo.hasNextPage ? pageInfo.endCursor : null;
     this.#paintSoon();
     return data.jobs;
@@ -159,7 +179,10 @@ export class World {
   async #persist<Data>(ask: () => Promise<{ data?: Data | undefined; error?: CombinedError | undefined }>) {
     for (let attempt = 1; !this.#isClosed; attempt++) {
       const { data, error } = await ask();
-      if (!error) return data ?? null;
+      if (!error) {
+        if (attempt > 1 && this.#isFollowing) this.#catchUp();
+        return data ?? null;
+      }
       const code = codeOf(error);
       if (!["OFFLINE", "UNAVAILABLE", "RATE_LIMITED", "INTERNAL"].includes(code)) {
         this.#refused(error);
@@ -184,24 +207,23 @@ export class World {
         if (error) void this.#broken(error);
       });
     this.#unsubscribe = unsubscribe;
+    this.#isFollowing = true;
+    if (this.progress.get().phase === "lost") this.#catchUp();
+    else this.#settleSoon();
   }
 
   /** The server has ended the stream: it may be had again, but for a cursor that it does not take any more. */
   async #broken(error: CombinedError): Promise<void> {
     const code = codeOf(error);
+    // The client takes an error for a result like any other, and the subscription for one that goes on.
+    this.#unsubscribe();
+    this.#isFollowing = false;
     if (["UNAUTHENTICATED", "FORBIDDEN", "NOT_FOUND"].includes(code)) return this.#refused(error);
-    if (code === "BAD_USER_INPUT") {
-      await this.#kept.forget();
-      this.#jobs.clear();
-      this.#isOrdered = false;
-      await this.#list();
-    } else {
-      this.progress.set({ phase: "lost", attempt: 1 });
-      await pauseOrWake(RETRY_MS);
-    }
+    this.progress.set({ phase: "lost", attempt: 1 });
+    await pauseOrWake(RETRY_MS);
     if (this.#isClosed) return;
-    this.#subscribe();
-    this.#catchUp();
+    if (code === "BAD_USER_INPUT") await this.#startOver();
+    else this.#subscribe();
   }
 
   #take(update: Update): void {
@@ -209,8 +231,11 @@ export class World {
     this.#merge(update.job);
     const progress = this.progress.get();
     if (progress.phase === "catching up") {
-      this.progress.set({ ...progress, missed: progress.missed + 1 });
-      this.#settleSoon();
+      if (Date.parse(update.at) > progress.since_ms) this.#settle();
+      else {
+        this.progress.set({ ...progress, missed: progress.missed + 1 });
+        this.#settleSoon();
+      }
     }
     this.#paintSoon();
   }
@@ -222,6 +247,7 @@ export class World {
     if (!known) this.#isOrdered = false;
     this.#jobs.set(job.id, job);
     this.#changed.add(job.id);
+    this.#gone.delete(job.id);
   }
 
   #linkChanged(): void {
@@ -229,27 +255,31 @@ export class World {
     const progress = this.progress.get();
     if (progress.phase === "refused") return;
     if (phase === "lost") this.progress.set({ phase: "lost", attempt });
-    if (phase !== "open") return;
+    if (phase !== "open" || !this.#isFollowing) return;
     if (progress.phase === "lost") this.#catchUp();
     else this.#settleSoon();
   }
 
   #catchUp(): void {
-    this.progress.set({ phase: "catching up", missed: 0, wasLost: true });
+    this.progress.set({ phase: "catching up", missed: 0, wasLost: true, since_ms: Date.now() });
     this.#settleSoon();
   }
 
-  /** Nothing in the protocol tells that all of the past has come: a while of silence does. */
+  /** Nothing in the protocol tells that all of the past has come: a while of silence does, or what is new. */
   #settleSoon(): void {
     clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => {
-      const progress = this.progress.get();
-      if (progress.phase === "catching up") {
-        const isNews = progress.wasLost || progress.missed > 0;
-        this.progress.set({ phase: "live", missed: isNews ? progress.missed : null });
-      }
-      if (progress.phase === "opening") this.progress.set({ phase: "live", missed: null });
-    }, QUIET_MS);
+    this.#settling = setTimeout(() => this.#settle(), QUIET_MS);
+  }
+
+  #settle(): void {
+    // While it is not, there is silence too.
+    if (link.get().phase !== "open") return;
+    const progress = this.progress.get();
+    if (progress.phase === "catching up") {
+      const isNews = progress.wasLost || progress.missed > 0;
+      this.progress.set({ phase: "live", missed: isNews ? progress.missed : null });
+    }
+    if (progress.phase === "opening") this.progress.set({ phase: "live", missed: null });
   }
 
   /** Show what has changed, once a frame however much comes; keep it, once a second. */
@@ -262,12 +292,7 @@ export class World {
   }
 
   #paint(): void {
-    if (!this.#isOrdered) {
-      // UUIDv7: the greatest was created last.
-      this.#ids = [...this.#jobs.keys()].sort().reverse();
-      this.#makeRoom();
-      this.#isOrdered = true;
-    }
+    this.#order();
     const jobs: Job[] = [];
     for (const id of this.#ids) {
       const job = this.#jobs.get(id);
@@ -275,6 +300,14 @@ export class World {
     }
     const isCut = this.#isCut || (!this.#isReading && this.#older !== null);
     this.view.set({ jobs, isReading: this.#isReading, isCut });
+  }
+
+  #order(): void {
+    if (this.#isOrdered) return;
+    // UUIDv7: the greatest was created last.
+    this.#ids = [...this.#jobs.keys()].sort().reverse();
+    this.#makeRoom();
+    this.#isOrdered = true;
   }
 
   #makeRoom(): void {
@@ -292,13 +325,17 @@ export class World {
   async #keep(): Promise<void> {
     clearTimeout(this.#keeping);
     this.#keeping = undefined;
+    // Here too, as nothing is painted while nobody looks.
+    this.#order();
     if (this.#cursor === "") return;
     const changed = [...this.#changed].flatMap((id) => this.#jobs.get(id) ?? []);
     const gone = [...this.#gone];
     this.#changed.clear();
     this.#gone.clear();
     const bookmark: Bookmark = { cursor: this.#cursor, older: this.#older };
-    await this.#kept.write(changed, gone, bookmark);
+    if (await this.#kept.write(changed, gone, bookmark)) return;
+    for (const { id } of changed) this.#changed.add(id);
+    for (const id of gone) this.#gone.add(id);
   }
 }
 
