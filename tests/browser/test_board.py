@@ -274,6 +274,7 @@ def test_jobs_are_found_opened_cancelled_and_tried_again(serve: Serve, visit: Vi
     expect(reader.panel.get_by_role("heading", name="Make an asset")).to_be_visible()
     reader.page.go_back()
     expect(reader.panel.get_by_role("heading", name="Hill 2")).to_be_visible()
+    reader.page.get_by_role("group", name="Status").get_by_role("button", name="All").click()
     # Another world, over the connection that is there, and back.
     reader.page.get_by_label("World").fill("nowhere")
     reader.page.keyboard.press("Enter")

@@ -136,7 +136,7 @@ def test_readme_quickstart_goes_from_queued_to_a_picture(
 
 
 def test_opening_tabs_follow_a_job_on_the_whole_system(
-    start: Callable[..., Process], environment: dict[str, str], visit: Callable[[str], Reader]
+    start: Callable[..., Process], visit: Callable[[str], Reader]
 ) -> None:
     reader = visit(start("server.py").url)
     reader.open_explorer()
