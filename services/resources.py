@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aioboto3 import Session
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
+from botocore.exceptions import EndpointConnectionError
 from redis.asyncio import Redis
 
 from services.assets import Assets
@@ -212,7 +214,7 @@ async def _open_storage(
             secret.get_secret_value().encode() if secret else signing_secret(settings.home),
         )
     # Buckets made since 2020 take no other signature in links.
-    config = _config(timedelta(seconds=settings.request_timeout_s)).merge(AioConfig(signature_version="s3v4"))
+    config = _config(timedelta(seconds=settings.request_timeout_s), signature_version="s3v4")
 
     async def client(endpoint: str | None) -> "S3Client":
         opened: S3Client = await stack.enter_async_context(
@@ -240,7 +242,7 @@ def _session(settings: Settings, endpoints: Endpoints) -> Session:
     return Session(region_name=settings.sqs_region, **credentials)
 
 
-def _config(timeout: timedelta) -> AioConfig:
+def _config(timeout: timedelta, *, signature_version: str | None = None) -> AioConfig:
     seconds = timeout.total_seconds()
     return AioConfig(
         connect_timeout=seconds,
@@ -249,7 +251,24 @@ def _config(timeout: timedelta) -> AioConfig:
         retries={"mode": "standard", "total_max_attempts": 2},
         s3={"addressing_style": "path"},
         user_agent_extra="lorekeeper",
+        signature_version=signature_version,
+        http_session_cls=_Connections,
     )
+
+
+class _Connections(AIOHTTPSession):
+    """Connections to AWS that stay closed: aiobotocore's would open others for a request that comes too late."""
+
+    _is_closed = False
+
+    async def __aexit__(self, *raised: Any) -> None:  # noqa: ANN401, PYI036 - as aiobotocore calls it
+        self._is_closed = True
+        await super().__aexit__(*raised)
+
+    async def send(self, request: Any) -> Any:  # noqa: ANN401 - aiobotocore's signature
+        if self._is_closed:
+            raise EndpointConnectionError(endpoint_url=request.url, error="the client is closed")
+        return await super().send(request)
 
 
 def _optional(url: object | None) -> str | None:

@@ -106,7 +106,7 @@ async def _follow_by_gql(
     following = Following([Subscriber() for _ in subscriptions])
 
     async def follow(subscriber: Subscriber, query: str, variables: dict[str, Any]) -> None:
-        while not subscriber.ended:
+        while not (subscriber.ended or ending):
             request = GraphQLRequest(query, variable_values=variables)
             try:
                 async with Client(transport=transport(address)) as session:
@@ -122,6 +122,7 @@ async def _follow_by_gql(
                 following.failures.append(error)
                 return
 
+    ending = False
     left = {
         asyncio.create_task(follow(subscriber, query, variables))
         for subscriber, (query, variables) in zip(following.subscribers, subscriptions, strict=True)
@@ -129,10 +130,12 @@ async def _follow_by_gql(
     try:
         yield following
     finally:
-        while left:  # a cancellation is lost where it meets the failure to connect
-            for task in left:
-                task.cancel()
-            _, left = await asyncio.wait(left, timeout=0.1)
+        # A cancellation is lost where it meets the failure to connect; a second one may meet gql as it closes.
+        ending = True
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=10)
+        assert not left
 
 
 FOLLOW: Final[Mapping[str, Follow]] = {

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from services.access import ANONYMOUS
 from services.dispatcher import job_of
-from services.errors import Unavailable
+from services.errors import QueueUnavailable, Unavailable
 from services.job_queries import find_jobs
 from services.job_store import create
 from services.messages import Message
@@ -74,6 +74,13 @@ async def test_what_is_not_sent_when_a_process_ends_is_left_to_the_sweep(
     assert await sent(services) == 0
     await age(services)
     assert await services.dispatcher.sweep() == 1
+
+
+async def test_a_request_that_comes_after_the_close_is_refused_and_opens_nothing(services: Resources) -> None:
+    async with open_resources(services.settings, services.endpoints, name="ends") as ended:
+        await ended.queue_operations.depths()
+    with pytest.raises(QueueUnavailable):
+        await ended.queue_operations.depths()
 
 
 async def test_creation_does_not_depend_on_sqs_and_the_sweep_catches_up(open_services: Opener) -> None:
