@@ -11,12 +11,14 @@ REAL   := tests/clients/node_modules/.package-lock.json
 CODEGEN := $(VENV)/codegen/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run services test soak fuzz bench check schema format lock clean
+.PHONY: help setup tools run services test soak fuzz bench check schema format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(RUN) $(PAGE) ## Install the packages and build the web page
+
+tools: $(DEV) $(PAGE) $(REAL) $(CODEGEN) ## Install all that checks and tests need
 
 run: setup ## Start everything on this machine: services, API, worker, page
 	@exec $(BIN)/python server.py
