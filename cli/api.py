@@ -41,6 +41,12 @@ class CommandFailed(Exception):
     exit_code = 1
 
 
+class Misused(CommandFailed):
+    """What was said on the command line makes no sense."""
+
+    exit_code = 2
+
+
 class Unreachable(CommandFailed):
     """The server cannot be reached."""
 
@@ -137,7 +143,10 @@ class Api:
 def run_command(chosen: Namespace, command: Callable[[Api], Coroutine[Any, Any, int]]) -> int:
     """Run a command against the server that was chosen; returns the exit code."""
     try:
-        api = Api(chosen.url or os.environ.get("LOREKEEPER_URL") or _local_url(), chosen.token or _token())
+        api = Api(
+            chosen.url or os.environ.get("LOREKEEPER_URL") or _local_url(),
+            chosen.token or os.environ.get("LOREKEEPER_TOKEN"),
+        )
         return asyncio.run(command(api))
     except CommandFailed as error:
         sys.stderr.write(f"server.py: {error}\n")
@@ -157,10 +166,6 @@ def _local_url() -> str:
     settings = load_settings()
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared only
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-
-
-def _token() -> str | None:
-    return os.environ.get("LOREKEEPER_TOKEN")
 
 
 def _code(error: TransportQueryError) -> str:

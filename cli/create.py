@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, Final
 
-from cli.api import Api, CommandFailed, run_command
+from cli.api import Api, Misused, run_command
 from cli.output import console, print_json
 from cli.watching import watch_jobs
 
@@ -61,13 +61,9 @@ def _prompt_of(text: str) -> dict[str, Any]:
             text = Path(text[1:]).read_text(encoding="utf-8")
         prompt = json.loads(text)
     except OSError as error:
-        raise _Unusable(f"--prompt: {error.filename}: {error.strerror}") from error
+        raise Misused(f"--prompt: {error.filename}: {error.strerror}") from error
     except ValueError as error:
-        raise _Unusable(f"--prompt: this is no JSON: {error}") from error
+        raise Misused(f"--prompt: this is no JSON: {error}") from error
     if not isinstance(prompt, dict):
-        raise _Unusable("--prompt: it must be a JSON object")
+        raise Misused("--prompt: it must be a JSON object")
     return prompt
-
-
-class _Unusable(CommandFailed):
-    exit_code = 2

@@ -8,18 +8,17 @@ from typing import Any
 import jwt
 
 from services.errors import ConfigurationError
-from services.settings import Settings, load_settings
+from services.program import run_program
+from services.settings import Settings
 
 
 def run(chosen: Namespace) -> int:
     """Print a token; returns the exit code."""
-    try:
-        settings = load_settings()
+
+    async def tell(settings: Settings) -> None:
         sys.stdout.write(f"{_token(settings, chosen)}\n")
-    except ConfigurationError as error:
-        sys.stderr.write(f"server.py: {error}\n")
-        return 2
-    return 0
+
+    return run_program("server.py", tell)
 
 
 def _token(settings: Settings, chosen: Namespace) -> str:

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from cli.api import Api, CommandFailed, run_command
+from cli.api import Api, Misused, run_command
 from cli.watching import watch_jobs, watch_world
 
 
@@ -11,13 +11,9 @@ def run(chosen: Namespace) -> int:
 
     async def watch(api: Api) -> int:
         if bool(chosen.ids) == bool(chosen.world):
-            raise _Unclear("say which: the ids of jobs, or a --world")
+            raise Misused("say which: the ids of jobs, or a --world")
         if chosen.world:
             return await watch_world(api, chosen.world, as_json=chosen.json)
         return await watch_jobs(api, chosen.ids, as_json=chosen.json)
 
     return run_command(chosen, watch)
-
-
-class _Unclear(CommandFailed):
-    exit_code = 2

@@ -159,7 +159,7 @@ async def open_resources(settings: Settings, endpoints: Endpoints, *, name: str)
         publisher = Publisher(redis)
         feed = Feed(redis)
         dispatcher = Dispatcher(database, queues)
-        # Before its connections: a request on a client that is closed opens another, which nobody closes.
+        # Before its connections: what it has under way would find them closed, or open those to PostgreSQL again.
         stack.push_async_callback(dispatcher.close)
         signer = open_signer(settings, embedded=Part.POSTGRES in endpoints.embedded)
         limits = _input_limits(settings, webhooks=signer is not None)

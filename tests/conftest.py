@@ -202,6 +202,12 @@ def environment(stack: Mapping[Part, Endpoint], database_url: str, tmp_path: Pat
 
 
 @pytest.fixture
+def serve(start: Start, environment: dict[str, str]) -> Start:
+    """Start an API process without a worker; keyword arguments are variables."""
+    return lambda **variables: start("server.py", "--no-worker", **environment | variables)
+
+
+@pytest.fixture
 async def open_services(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opener]:
     """Open a process's resources in this one; keyword arguments override settings by variable."""
     async with AsyncExitStack() as exits:

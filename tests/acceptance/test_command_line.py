@@ -30,12 +30,6 @@ def say(environment: dict[str, str]) -> Say:
     return lambda *arguments, **variables: said_by(arguments, environment | variables)
 
 
-@pytest.fixture
-def serve(start: Callable[..., Process], environment: dict[str, str]) -> Callable[..., Process]:
-    """Start an API process; keyword arguments are variables."""
-    return lambda **variables: start("server.py", "--no-worker", **environment | variables)
-
-
 def said_by(arguments: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(

@@ -60,12 +60,6 @@ def visit(tab: Callable[..., Page], tmp_path: Path) -> Visit:
 
 
 @pytest.fixture
-def serve(start: Callable[..., Process], environment: dict[str, str]) -> Serve:
-    """Start an API process; keyword arguments are variables."""
-    return lambda **variables: start("server.py", "--no-worker", **environment | variables)
-
-
-@pytest.fixture
 def work(start: Callable[..., Process], environment: dict[str, str]) -> Callable[[], Process]:
     """Start a worker."""
     return lambda: start("-m", "worker", **environment)

@@ -62,15 +62,15 @@ async def test_the_message_carries_routing_but_no_inputs(services: Resources) ->
     assert "SECRET" not in delivery.body
 
 
-async def test_what_is_not_sent_when_a_process_ends_is_left_to_the_sweep(
-    services: Resources,
-) -> None:
-    """Falls where the dispatcher is not closed: it then opens a connection that nobody closes."""
+async def test_what_is_not_sent_when_a_process_ends_is_left_to_the_sweep(services: Resources) -> None:
+    """Falls where the dispatcher is not closed: it then tries to send by connections that are."""
+    tasks = asyncio.all_tasks()
     async with open_resources(services.settings, services.endpoints, name="ends") as ending:
         await ending.jobs.create(a_request(), ANONYMOUS)
     await asyncio.sleep(0.1)  # the linger of a batch is long over
     del ending
     gc.collect()  # what was left open complains now, which fails the test
+    assert not asyncio.all_tasks() - tasks
     assert await sent(services) == 0
     await age(services)
     assert await services.dispatcher.sweep() == 1
